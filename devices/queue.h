@@ -1,0 +1,122 @@
+// Queue: an in-order stream of asynchronous work on one device. Every operation returns as soon as
+// it is queued; it starts when the operations before it on this queue and its `waits` are done, and
+// then signals `signal`.
+//
+// - A queue accepts only waits on timelines of its own driver, and only on values that are reached
+// or whose signalling
+//   operation was submitted before. Foreign waits are resolved by the executor on completion.
+// - An operation that fails, or that waited on a failed timeline, is not run; the failure goes to
+// its signal, or, when it
+//   has none, to the next signal on this queue. After a failure everything queued later fails too
+//   (the queue is broken).
+// - Host memory handed to Write and Read stays valid until the operation completed. Buffers are
+// kept alive by the queue. Threads: one thread at a time submits to a queue; different queues are
+// independent. busy_nanos() is thread-safe. Errors: InvalidArgument (range, wrong device),
+// FailedPrecondition (foreign wait), Unimplemented, DataLoss (device lost).
+#ifndef HET_DEVICES_QUEUE_H_
+#define HET_DEVICES_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "devices/buffer.h"
+#include "devices/program.h"
+#include "devices/timeline.h"
+
+namespace het {
+
+class Device;
+
+enum class QueueKind { kCompute, kTransfer };
+
+struct Sync {
+  absl::Span<const Fence> waits;  // all of them
+  Fence signal;                   // null timeline: none
+};
+
+struct BufferArg {
+  Buffer* buffer = nullptr;
+  uint64_t offset = 0;  // bytes
+};
+
+// What one launch costs, for accounting and simulated devices; zeros when the caller does not know.
+struct WorkEstimate {
+  double flops = 0;
+  double bytes = 0;
+  // Rows of the batch (tokens of a prompt, sequences of a decode step): simulated profiles are
+  // tables over it.
+  double batch = 0;
+};
+
+struct Launch {
+  const Kernel* kernel = nullptr;
+  uint32_t groups[3] = {1, 1, 1};  // work groups
+  uint32_t group_size[3] = {1, 1,
+                            1};  // work items in a group; native kernels get it as information
+  absl::Span<const BufferArg> buffers;
+  absl::Span<const std::byte> params;  // copied at submission
+  WorkEstimate work;
+};
+
+class Queue {
+ public:
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  // Waits for what is queued.
+  virtual ~Queue() = default;
+
+  Device& device() const { return device_; }
+  QueueKind kind() const { return kind_; }
+
+  absl::Status Write(const void* host, Buffer& to, uint64_t offset, uint64_t bytes,
+                     const Sync& sync = {});
+  absl::Status Read(Buffer& from, uint64_t offset, void* host, uint64_t bytes,
+                    const Sync& sync = {});
+  // Both buffers on this queue's device.
+  absl::Status Copy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_t to_offset,
+                    uint64_t bytes, const Sync& sync = {});
+  absl::Status Fill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
+                    const Sync& sync = {});
+  absl::Status Submit(const Launch& launch, const Sync& sync = {});
+  // No work of its own: orders and signals.
+  absl::Status Barrier(const Sync& sync);
+  // Hands everything queued to the device. Work without a Flush (or a later signal) may stay
+  // unstarted.
+  absl::Status Flush();
+
+  // Device-busy time of completed work, nanoseconds since the queue was made: never from submission
+  // counts.
+  virtual int64_t busy_nanos() const = 0;
+  // The vendor's handle (cl_command_queue, CUstream, ...); null where there is none.
+  virtual void* native_handle() const { return nullptr; }
+
+ protected:
+  Queue(Device& device, QueueKind kind) : device_(device), kind_(kind) {}
+
+ private:
+  absl::Status CheckSync(const Sync& sync) const;
+  absl::Status CheckRange(const Buffer& buffer, uint64_t offset, uint64_t bytes,
+                          absl::string_view what) const;
+
+  // Arguments are validated. `bytes` may be 0: then only the sync counts.
+  virtual absl::Status DoWrite(const void* host, Buffer& to, uint64_t offset, uint64_t bytes,
+                               const Sync& sync) = 0;
+  virtual absl::Status DoRead(Buffer& from, uint64_t offset, void* host, uint64_t bytes,
+                              const Sync& sync) = 0;
+  virtual absl::Status DoCopy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_t to_offset,
+                              uint64_t bytes, const Sync& sync) = 0;
+  virtual absl::Status DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
+                              const Sync& sync) = 0;
+  virtual absl::Status DoSubmit(const Launch& launch, const Sync& sync) = 0;
+  virtual absl::Status DoBarrier(const Sync& sync) = 0;
+  virtual absl::Status DoFlush() = 0;
+
+  Device& device_;
+  const QueueKind kind_;
+};
+
+}  // namespace het
+
+#endif  // HET_DEVICES_QUEUE_H_
