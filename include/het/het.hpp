@@ -1,11 +1,13 @@
-// het.hpp: a thin C++20 coat over the C ABI of het.h. Header-only: everything here is compiled into the caller's module,
-// so no exception, no standard library type and no inline function crosses the border of libhet.
+// het.hpp: a thin C++20 coat over the C ABI of het.h. Header-only: everything here is compiled into
+// the caller's module, so no exception, no standard library type and no inline function crosses the
+// border of libhet.
 //
-// Ownership: every handle class is move-only and releases its handle when it goes; an empty one holds nothing. Children
-// keep their parents alive inside libhet, so the order in which handles go does not matter. Threads: as in het.h (one
-// Queue is used by one thread at a time, everything else is thread-safe; a handle object itself is like any variable).
-// Errors: a failing call throws het::api::Error with the canonical code and libhet's message; destructors and moves do
-// not throw. Functions given to a Pipeline may throw: the coat turns what they throw into the item's failure.
+// Ownership: every handle class is move-only and releases its handle when it goes; an empty one
+// holds nothing. Children keep their parents alive inside libhet, so the order in which handles go
+// does not matter. Threads: as in het.h (one Queue is used by one thread at a time, everything else
+// is thread-safe; a handle object itself is like any variable). Errors: a failing call throws
+// het::api::Error with the canonical code and libhet's message; destructors and moves do not throw.
+// Functions given to a Pipeline may throw: the coat turns what they throw into the item's failure.
 #ifndef HET_HET_HPP_
 #define HET_HET_HPP_
 
@@ -44,7 +46,8 @@ inline void Check(het_status status) {
   throw error;
 }
 
-// The exception being handled as a het_status, for functions that libhet calls. Only inside a catch block.
+// The exception being handled as a het_status, for functions that libhet calls. Only inside a catch
+// block.
 inline het_status StatusOfCurrentException() noexcept {
   try {
     throw;
@@ -114,7 +117,7 @@ class Timeline : public Handle<het_timeline, het_timeline_release> {
 
 // What an operation waits for and signals. Borrows the waits. Convertible from nothing: `{}`.
 struct Sync {
-  std::span<const het_fence> waits;
+  std::span<const het_fence> waits{};
   het_fence signal{nullptr, 0};
 
   het_sync c() const {
@@ -178,14 +181,15 @@ struct Launch {
   double batch = 0;
 
   template <typename Params>
-    requires std::is_trivially_copyable_v<Params>
+  requires std::is_trivially_copyable_v<Params>
   void SetParams(const Params& value) {
     params = &value;
     params_bytes = sizeof(Params);
   }
 };
 
-// All operations are asynchronous; see het.h. A QueueView borrows (in a stage function), a Queue owns.
+// All operations are asynchronous; see het.h. A QueueView borrows (in a stage function), a Queue
+// owns.
 class QueueView {
  public:
   QueueView() = default;
@@ -193,20 +197,23 @@ class QueueView {
   het_queue* get() const noexcept { return queue_; }
   explicit operator bool() const noexcept { return queue_ != nullptr; }
 
-  void Write(const void* host, het_buffer* to, uint64_t offset, uint64_t bytes, const Sync& sync = {}) const {
+  void Write(const void* host, het_buffer* to, uint64_t offset, uint64_t bytes,
+             const Sync& sync = {}) const {
     const het_sync c = sync.c();
     Check(het_queue_write(queue_, host, to, offset, bytes, &c));
   }
-  void Read(het_buffer* from, uint64_t offset, void* host, uint64_t bytes, const Sync& sync = {}) const {
+  void Read(het_buffer* from, uint64_t offset, void* host, uint64_t bytes,
+            const Sync& sync = {}) const {
     const het_sync c = sync.c();
     Check(het_queue_read(queue_, from, offset, host, bytes, &c));
   }
-  void Copy(het_buffer* from, uint64_t from_offset, het_buffer* to, uint64_t to_offset, uint64_t bytes,
-            const Sync& sync = {}) const {
+  void Copy(het_buffer* from, uint64_t from_offset, het_buffer* to, uint64_t to_offset,
+            uint64_t bytes, const Sync& sync = {}) const {
     const het_sync c = sync.c();
     Check(het_queue_copy(queue_, from, from_offset, to, to_offset, bytes, &c));
   }
-  void Fill(het_buffer* to, uint64_t offset, uint64_t bytes, uint8_t value, const Sync& sync = {}) const {
+  void Fill(het_buffer* to, uint64_t offset, uint64_t bytes, uint8_t value,
+            const Sync& sync = {}) const {
     const het_sync c = sync.c();
     Check(het_queue_fill(queue_, to, offset, bytes, value, &c));
   }
@@ -316,7 +323,8 @@ class Lease : public Handle<het_lease, het_lease_release> {
   }
   Program Build(const ProgramSource& source) const {
     std::vector<het_native_kernel> table;
-    for (const NativeKernel& kernel : source.native) table.push_back({kernel.name.c_str(), kernel.function});
+    for (const NativeKernel& kernel : source.native)
+      table.push_back({kernel.name.c_str(), kernel.function});
     auto c = Init<het_program_source>();
     c.name = source.name.c_str();
     c.portable = source.portable.empty() ? nullptr : source.portable.c_str();
@@ -431,7 +439,8 @@ class Plan : public Handle<het_plan, het_plan_free> {
     const size_t slices = problem.slice_memory_bytes.size();
     if (problem.layer_ms.size() != slices * problem.layer_bytes.size() ||
         (!problem.link_ms.empty() && problem.link_ms.size() != slices * slices)) {
-      throw Error(HET_INVALID_ARGUMENT, "layer_ms must be [slice][layer] and link_ms [slice][slice]");
+      throw Error(HET_INVALID_ARGUMENT,
+                  "layer_ms must be [slice][layer] and link_ms [slice][slice]");
     }
     auto c = Init<het_plan_problem>();
     c.layer_count = problem.layer_bytes.size();
@@ -461,7 +470,8 @@ struct Stage {
   uint64_t output_capacity = 0;
 };
 
-// `error` is null on success and valid during the call. Called on a completing thread: be short, do not throw.
+// `error` is null on success and valid during the call. Called on a completing thread: be short, do
+// not throw.
 using ItemDone = std::function<void(uint64_t item, const Error* error, uint64_t output_bytes)>;
 
 struct Item {
@@ -476,7 +486,8 @@ struct Item {
 class Pipeline {
  public:
   Pipeline() = default;
-  Pipeline(const Session& session, std::vector<Stage> stages, uint64_t input_capacity, uint32_t in_flight = 0) {
+  Pipeline(const Session& session, std::vector<Stage> stages, uint64_t input_capacity,
+           uint32_t in_flight = 0) {
     std::vector<het_stage> c(stages.size(), Init<het_stage>());
     for (size_t i = 0; i < stages.size(); ++i) {
       functions_.push_back(std::make_unique<StageFunction>(std::move(stages[i].run)));
@@ -496,6 +507,13 @@ class Pipeline {
     handle_ = Handle<het_pipeline, het_pipeline_release>(pipeline);
   }
 
+  Pipeline(Pipeline&&) = default;
+  Pipeline& operator=(Pipeline&& other) noexcept {
+    handle_ = std::move(other.handle_);  // the old pipeline goes before the functions that it calls
+    functions_ = std::move(other.functions_);
+    return *this;
+  }
+
   void Submit(Item item) const {
     auto c = Init<het_item>();
     c.data = item.data;
@@ -512,7 +530,9 @@ class Pipeline {
     Check(het_pipeline_submit(get(), &c));
     (void)done.release();  // FinishItem owns it now
   }
-  void Drain(uint64_t timeout_ns = UINT64_MAX) const { Check(het_pipeline_drain(get(), timeout_ns)); }
+  void Drain(uint64_t timeout_ns = UINT64_MAX) const {
+    Check(het_pipeline_drain(get(), timeout_ns));
+  }
   het_stage_stats Stats(size_t stage) const {
     auto stats = Init<het_stage_stats>();
     Check(het_pipeline_get_stage_stats(get(), stage, &stats));
@@ -532,7 +552,8 @@ class Pipeline {
       return StatusOfCurrentException();
     }
   }
-  static void FinishItem(void* user, uint64_t item, het_status status, uint64_t output_bytes) noexcept {
+  static void FinishItem(void* user, uint64_t item, het_status status,
+                         uint64_t output_bytes) noexcept {
     const std::unique_ptr<ItemDone> done(static_cast<ItemDone*>(user));
     if (status == nullptr) {
       (*done)(item, nullptr, output_bytes);
@@ -542,7 +563,8 @@ class Pipeline {
     }
   }
 
-  std::vector<std::unique_ptr<StageFunction>> functions_;  // outlive the pipeline: declared before it
+  std::vector<std::unique_ptr<StageFunction>>
+      functions_;  // outlive the pipeline: declared before it
   Handle<het_pipeline, het_pipeline_release> handle_;
 };
 
