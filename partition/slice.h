@@ -1,0 +1,100 @@
+// Slice and Lease: what a tenant asks for, what it is granted, and how long it may keep it. Plain
+// data with a JSON form both ways; the ledger makes slices, hetd and the in-process session make
+// leases. Nothing here has an owner or a thread.
+#ifndef HET_PARTITION_SLICE_H_
+#define HET_PARTITION_SLICE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/json.h"
+#include "base/units.h"
+
+namespace het {
+
+// guaranteed: at least its share, more when others are idle. capped: never more than its share.
+// best_effort: yields to the others. All three draw their share from the device's 100 %.
+enum class Policy { kGuaranteed, kCapped, kBestEffort };
+// What keeps tenants apart. hardware: separate silicon and memory. driver: the driver holds the
+// share (whole cores, sub-device). cooperative: het's own arbitration holds it.
+enum class Isolation { kHardware, kDriver, kCooperative };
+enum class LeaseState { kTried, kConfirmed, kCancelled, kExpired };
+// process: the lease ends with the process that acquired it. manual: with Release or its expiry.
+enum class Holder { kProcess, kManual };
+
+inline constexpr uint32_t kSmallestShareParts = 100;  // 1 %
+
+struct SliceRequest {
+  std::string device;         // UUID
+  Share share;                // 1 % to 100 %
+  uint64_t memory_bytes = 0;  // at least 1; rounded up to 1 MiB
+  Policy policy = Policy::kGuaranteed;
+};
+
+// A granted part of a device.
+struct Slice {
+  std::string id;  // UUID of the slice
+  std::string device;
+  Share share;
+  uint64_t memory_bytes = 0;
+  Policy policy = Policy::kGuaranteed;
+  Isolation isolation = Isolation::kCooperative;
+  // Devices that are host processors: the OS indices to run on, and how much of each core belongs
+  // to the slice in 1/10000 (10000: exclusive). Same length; empty for other devices.
+  std::vector<uint32_t> cores;
+  std::vector<uint32_t> core_parts;
+  // Native units of a device that divides in the driver; 0: not divided (or see `cores`).
+  uint32_t compute_units = 0;
+};
+
+struct Lease {
+  std::string id;
+  std::string tenant;
+  uid_t uid = 0;
+  pid_t pid = 0;
+  // Clock ticks after boot at which `pid` started (field 22 of /proc/<pid>/stat): tells a process
+  // from a later one of the same number.
+  uint64_t start_time = 0;
+  Holder holder = Holder::kProcess;
+  Slice slice;
+  LeaseState state = LeaseState::kTried;
+  uint64_t generation = 0;      // fencing: grows with every change of the lease
+  int64_t expiry_boottime = 0;  // nanoseconds of CLOCK_BOOTTIME; 0: none
+};
+
+absl::string_view PolicyName(Policy policy);
+absl::string_view IsolationName(Isolation isolation);
+absl::string_view LeaseStateName(LeaseState state);
+absl::string_view HolderName(Holder holder);
+absl::StatusOr<Policy> ParsePolicy(absl::string_view text);
+absl::StatusOr<Isolation> ParseIsolation(absl::string_view text);
+absl::StatusOr<LeaseState> ParseLeaseState(absl::string_view text);
+absl::StatusOr<Holder> ParseHolder(absl::string_view text);
+
+// {"device","sharePercent","memoryBytes","policy"}. InvalidArgument names the field (FieldOf in
+// partition/refusal.h); a missing policy is guaranteed, a missing share or memory is an error.
+Json ToJson(const SliceRequest& request);
+absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json);
+
+// {"id","device","sharePercent","memoryBytes","policy","isolation","cores","coreParts",
+// "computeUnits"}. coreParts is left out when every core is exclusive, cores and computeUnits when
+// there are none.
+Json ToJson(const Slice& slice);
+absl::StatusOr<Slice> SliceFromJson(const Json& json);
+
+// The slice's members (its own id as "slice") and {"id","tenant","uid","pid","startTime","holder",
+// "state","generation","expiresInSeconds"}. expiresInSeconds counts from `now_boottime` and is left
+// out when the lease has no expiry.
+Json ToJson(const Lease& lease, int64_t now_boottime);
+absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime);
+
+// "sharePercent": a whole number where it is one.
+Json ShareToJson(Share share);
+
+}  // namespace het
+
+#endif  // HET_PARTITION_SLICE_H_
