@@ -1,0 +1,47 @@
+// The forms of a matmul and what they share. matmul.cc chooses; matmul_few.cc and matmul_few_q8.cc are bound by memory,
+// matmul_packed.cc and matmul_packed_q8.cc by arithmetic.
+#ifndef HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
+#define HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/native/call.h"
+#include "engine/kernels/native/formats.h"
+
+namespace hetllm::native {
+
+struct MatmulCall {
+  const uint8_t* w;
+  const float* x;       // float32 activations, or
+  const uint8_t* x_q8;  // rows of Q8RowBytes(n_in)
+  float* y;
+  size_t rows, n_in, n_out;
+  bool accumulate;
+};
+
+// Outputs [begin, end) of all rows.
+void MatmulFewRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
+void MatmulFewRowsQ8(const MatmulCall& m, WeightType type, size_t begin, size_t end);
+
+// The elements [from, to) of x . w, one by one: what is left of a row whose length is no whole number of vectors.
+template <WeightType kType>
+inline float TailDot(const uint8_t* w, const float* x, size_t from, size_t to) {
+  static_assert(Format<kType>::kElements == 1);
+  float sum = 0.0f;
+  for (size_t i = from; i < to; ++i) {
+    float value;
+    if constexpr (kType == WeightType::kF16) {
+      value = LoadHalf(w + 2 * i);
+    } else {
+      std::memcpy(&value, w + 4 * i, sizeof(value));
+    }
+    sum += value * x[i];
+  }
+  return sum;
+}
+
+}  // namespace hetllm::native
+
+#endif  // HET_ENGINE_KERNELS_NATIVE_MATMUL_H_

@@ -1,0 +1,115 @@
+// get_rows_*, kv_append, argmax: kernels that address rows by ids from data.
+#include <cstring>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/native/call.h"
+#include "engine/kernels/native/kernel_list.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/native/rows.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+
+#include "engine/kernels/native/dequantize-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hetllm::native {
+namespace HWY_NAMESPACE {
+
+template <WeightType kType>
+void GetRows(const het_native_call* call) {
+  const auto& params = ParamsOf<GetRowsParams>(call);
+  const auto* table = Buffer<const uint8_t>(call, 0);
+  const auto* ids = Buffer<const int32_t>(call, 1);
+  auto* y = Buffer<float>(call, 2);
+  const size_t row_bytes = BytesOf<kType>(params.cols);
+  const GroupRange range = Groups(call, params.rows);
+  for (uint64_t r = range.begin; r < range.end; ++r) {
+    float* out = y + r * params.cols;
+    const int64_t id = ids[r];
+    if (id < 0 || id >= params.table_rows) {
+      std::memset(out, 0, params.cols * sizeof(float));
+    } else {
+      Dequantize<kType>(table + static_cast<size_t>(id) * row_bytes, 0, params.cols, out);
+    }
+  }
+}
+
+void GetRowsF32T(const het_native_call* call) { GetRows<WeightType::kF32>(call); }
+void GetRowsF16T(const het_native_call* call) { GetRows<WeightType::kF16>(call); }
+void GetRowsQ80T(const het_native_call* call) { GetRows<WeightType::kQ8_0>(call); }
+void GetRowsQ40T(const het_native_call* call) { GetRows<WeightType::kQ4_0>(call); }
+
+// The first index of the largest of x[0..count). A NaN is never the largest.
+int32_t ArgmaxOf(const float* HWY_RESTRICT x, size_t count) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  size_t i = 0;
+  float largest = -HUGE_VALF;
+  if (count >= lanes) {
+    auto best = hn::Set(df, -HUGE_VALF);
+    for (; i + lanes <= count; i += lanes) {
+      const auto v = hn::LoadU(df, x + i);
+      best = hn::IfThenElse(hn::Gt(v, best), v, best);
+    }
+    largest = hn::GetLane(hn::MaxOfLanes(df, best));
+  }
+  for (; i < count; ++i) {
+    if (x[i] > largest) largest = x[i];
+  }
+  const auto wanted = hn::Set(df, largest);
+  for (i = 0; i + lanes <= count; i += lanes) {
+    const intptr_t at = hn::FindFirstTrue(df, hn::Eq(hn::LoadU(df, x + i), wanted));
+    if (at >= 0) return static_cast<int32_t>(i + static_cast<size_t>(at));
+  }
+  for (; i < count; ++i) {
+    if (x[i] == largest) return static_cast<int32_t>(i);
+  }
+  return 0;
+}
+
+void ArgmaxT(const het_native_call* call) {
+  const auto& params = ParamsOf<ArgmaxParams>(call);
+  const auto* x = Buffer<const float>(call, 0);
+  auto* ids = Buffer<int32_t>(call, 1);
+  const GroupRange range = Groups(call, params.rows);
+  for (uint64_t r = range.begin; r < range.end; ++r) ids[r] = ArgmaxOf(x + r * params.cols, params.cols);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace hetllm::native
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hetllm::native {
+
+HWY_EXPORT(GetRowsF32T);
+HWY_EXPORT(GetRowsF16T);
+HWY_EXPORT(GetRowsQ80T);
+HWY_EXPORT(GetRowsQ40T);
+HWY_EXPORT(ArgmaxT);
+
+void GetRowsF32(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsF32T)(call); }
+void GetRowsF16(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsF16T)(call); }
+void GetRowsQ80(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ80T)(call); }
+void GetRowsQ40(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ40T)(call); }
+void Argmax(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(ArgmaxT)(call); }
+
+// A row whose position is outside the context is dropped.
+void KvAppend(const het_native_call* call) {
+  const auto& params = ParamsOf<KvAppendParams>(call);
+  const auto* x = Buffer<const float>(call, 0);
+  const auto* positions = Buffer<const int32_t>(call, 1);
+  const auto* slots = Buffer<const int32_t>(call, 2);
+  auto* cache = Buffer<float>(call, 3);
+  const GroupRange range = Groups(call, params.rows);
+  for (uint64_t r = range.begin; r < range.end; ++r) {
+    const int64_t position = positions[r];
+    if (position < 0 || position >= params.context || slots[r] < 0) continue;
+    const size_t row = static_cast<size_t>(slots[r]) * params.context + static_cast<size_t>(position);
+    std::memcpy(cache + row * params.kv_dim, x + r * params.kv_dim, params.kv_dim * sizeof(float));
+  }
+}
+
+}  // namespace hetllm::native
+#endif
