@@ -1,0 +1,173 @@
+#include "scheduler/bottleneck.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/beam_search.h"
+#include "scheduler/probe.h"
+
+namespace het::scheduler {
+namespace {
+
+// As wide as about two hundred thousand expansions per probe allow.
+int BeamWidth(const TickModel& model) {
+  return std::clamp(200'000 / (model.slices() * model.slices()), 8, 128);
+}
+
+class Minimiser {
+ public:
+  Minimiser(const TickModel& model, std::vector<Stage> stages, SearchBudget& budget)
+      : model_(model), budget_(budget), width_(BeamWidth(model)) {
+    Improve(std::move(stages), "any plan");
+  }
+
+  Bottleneck Run() {
+    RaiseByCapacity();
+    DescendByBeam();
+    ProveExactly();
+    best_.lower_bound = best_.optimal ? best_.ticks : std::min(best_.ticks, model_.SmallestCandidateAbove(infeasible_));
+    if (best_.lower_bound == best_.ticks) best_.optimal = true;
+    return std::move(best_);
+  }
+
+ private:
+  void Improve(std::vector<Stage> stages, const char* solver) {
+    best_.ticks = model_.Bottleneck(stages);
+    best_.stages = std::move(stages);
+    best_.solver = solver;
+  }
+
+  void RaiseInfeasible(int64_t bottleneck, const char* proof) {
+    if (bottleneck <= infeasible_) return;
+    infeasible_ = bottleneck;
+    best_.proof = proof;
+  }
+
+  // Whether the bisection between these is worth another step; exact values are the later steps' work.
+  static bool Apart(int64_t low, int64_t high) { return high - low > (high >> 14) + 1; }
+
+  void RaiseByCapacity() {
+    int64_t possible = best_.ticks;
+    while (Apart(infeasible_, possible)) {
+      const int64_t middle = infeasible_ + (possible - infeasible_) / 2;
+      if (Probe(model_, middle).ProvenInfeasible()) {
+        RaiseInfeasible(middle, "capacity bound");
+      } else {
+        possible = middle;
+      }
+    }
+  }
+
+  bool TryBeam(int64_t bottleneck) {
+    SearchResult result = BeamSearch(Probe(model_, bottleneck), width_, budget_);
+    if (result.verdict == Verdict::kInfeasible) RaiseInfeasible(bottleneck, "capacity bound");
+    if (result.verdict != Verdict::kFeasible) return false;
+    Improve(std::move(result.stages), "beam search");
+    return true;
+  }
+
+  void DescendByBeam() {
+    int64_t missed = infeasible_;
+    while (Apart(missed, best_.ticks)) {
+      const int64_t middle = missed + (best_.ticks - missed) / 2;
+      if (!TryBeam(middle)) missed = middle;
+    }
+    while (true) {
+      const int64_t next = model_.LargestCandidateBelow(best_.ticks);
+      if (next <= infeasible_ || !TryBeam(next)) return;
+    }
+  }
+
+  Verdict TryExactly(int64_t bottleneck) {
+    SearchResult result = SetSearch(Probe(model_, bottleneck), budget_);
+    if (result.verdict == Verdict::kFeasible) Improve(std::move(result.stages), "exact set search");
+    if (result.verdict == Verdict::kInfeasible) {
+      RaiseInfeasible(bottleneck, "exhaustive search over the sets of slices");
+    }
+    return result.verdict;
+  }
+
+  // Asks for the next smaller possible bottleneck; where that is feasible the beam was off, and every second question
+  // halves what is left.
+  void ProveExactly() {
+    bool halve = false;
+    while (true) {
+      const int64_t next = model_.LargestCandidateBelow(best_.ticks);
+      if (next <= infeasible_) {
+        best_.optimal = true;
+        return;
+      }
+      const int64_t middle = infeasible_ + (best_.ticks - infeasible_) / 2;
+      const int64_t asked = halve ? std::max(infeasible_ + 1, std::min(middle, next)) : next;
+      const Verdict verdict = TryExactly(asked);
+      if (verdict == Verdict::kUnknown) {
+        if (!halve) RaiseExactly(next);
+        return;
+      }
+      halve = verdict == Verdict::kFeasible;
+    }
+  }
+
+  // The optimum is out of reach; smaller bottlenecks leave fewer states and may still be refuted.
+  void RaiseExactly(int64_t unknown) {
+    for (int attempt = 0; attempt < 4 && Apart(infeasible_, unknown); ++attempt) {
+      const int64_t middle = infeasible_ + (unknown - infeasible_) / 2;
+      switch (TryExactly(middle)) {
+        case Verdict::kFeasible:
+          return;
+        case Verdict::kInfeasible:
+          break;
+        case Verdict::kUnknown:
+          unknown = middle;
+          break;
+      }
+    }
+  }
+
+  const TickModel& model_;
+  SearchBudget& budget_;
+  const int width_;
+  int64_t infeasible_ = -1;  // the largest bottleneck that is proven infeasible
+  Bottleneck best_;
+};
+
+}  // namespace
+
+SearchResult FindWithin(const TickModel& model, int64_t bottleneck, SearchBudget& budget) {
+  const Probe probe(model, bottleneck);
+  SearchResult result = BeamSearch(probe, BeamWidth(model), budget);
+  return result.verdict == Verdict::kUnknown ? SetSearch(probe, budget) : result;
+}
+
+Bottleneck MinimiseBottleneck(const TickModel& model, std::vector<Stage> stages, SearchBudget& budget) {
+  return Minimiser(model, std::move(stages), budget).Run();
+}
+
+SumProblem LatencyProblem(const Instance& instance, const TickModel& model, int64_t bottleneck) {
+  SumProblem problem;
+  problem.layers = model.layers();
+  problem.phi = model.phi(2).back() > 0 ? model.phi(2) : model.phi(0);
+  for (int v = 0; v < model.slices(); ++v) {
+    std::vector<int> reach;
+    model.FillReach(v, bottleneck, reach);
+    std::vector<double> prefix(1, 0.0);
+    for (int i = 0; i < model.layers(); ++i) {
+      // A layer that the slice cannot take must not blur the sums of those that it can.
+      prefix.push_back(prefix.back() + (reach[i] > i ? instance.slices[v].ms_per_layer[i] : 0.0));
+    }
+    problem.prefix.push_back(std::move(prefix));
+    problem.reach.push_back(std::move(reach));
+  }
+  if (model.has_links()) {
+    problem.links.assign(model.slices(), std::vector<double>(model.slices(), 0.0));
+    for (int u = 0; u < model.slices(); ++u) {
+      for (int v = 0; v < model.slices(); ++v) {
+        if (u == v) continue;
+        problem.links[u][v] = model.LinkTicks(u, v) <= bottleneck ? instance.LinkMs(u, v) : kNoChain;
+      }
+    }
+  }
+  return problem;
+}
+
+}  // namespace het::scheduler
