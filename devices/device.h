@@ -27,8 +27,8 @@ class Driver;
 
 // Which part of the device to open: what a slice says of compute. Empty: all of it.
 struct OpenOptions {
-  std::vector<uint32_t> cores;  // host processors that worker threads are bound to (cpu, and OpenCL
-                                // devices of type CPU)
+  std::vector<uint32_t> cores = {};  // host processors that worker threads are bound to (cpu, and
+                                     // OpenCL devices of type CPU)
   uint32_t compute_units =
       0;  // sub-device of that many compute units where the driver can; 0 = all
 };

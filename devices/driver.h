@@ -20,11 +20,11 @@ namespace het {
 
 struct DriverOptions {
   // Settings by name: "profile" (simulated: path of the profile file).
-  std::map<std::string, std::string> settings;
+  std::map<std::string, std::string> settings = {};
   // Host processors this process may use for the driver's own threads (OpenCL on CPUs makes its
   // pool when it is loaded, and threads inherit the affinity of the one that loads it). Empty: no
   // restriction.
-  std::vector<uint32_t> cores;
+  std::vector<uint32_t> cores = {};
 };
 
 class Driver {

@@ -32,8 +32,8 @@ class Device;
 enum class QueueKind { kCompute, kTransfer };
 
 struct Sync {
-  absl::Span<const Fence> waits;  // all of them
-  Fence signal;                   // null timeline: none
+  absl::Span<const Fence> waits = {};  // all of them
+  Fence signal = {};                   // null timeline: none
 };
 
 struct BufferArg {

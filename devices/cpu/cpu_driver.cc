@@ -16,7 +16,7 @@ namespace {
 
 class CpuDriver final : public Driver {
  public:
-  CpuDriver(DeviceInfo info, bool real) : Driver("cpu"), info_(std::move(info)), real_(real) {}
+  explicit CpuDriver(DeviceInfo info) : Driver("cpu"), info_(std::move(info)) {}
 
   absl::StatusOr<std::vector<DeviceInfo>> Enumerate() override {
     return std::vector<DeviceInfo>{info_};
@@ -27,10 +27,6 @@ class CpuDriver final : public Driver {
     if (uuid != info_.uuid) {
       return absl::NotFoundError(absl::StrCat("no cpu device \"", uuid,
                                               "\"; there is: ", info_.uuid, " (", info_.name, ")"));
-    }
-    if (!real_) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          info_.name, " is a captured topology, not this machine: nothing can run on it"));
     }
     DeviceInfo slice = info_;
     HET_ASSIGN_OR_RETURN(slice.cores, CoresOf(options));
@@ -61,18 +57,12 @@ class CpuDriver final : public Driver {
   }
 
   const DeviceInfo info_;
-  const bool real_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Driver>> CreateDriver(const DriverOptions& options) {
-  HostSources sources;
-  sources.only = options.cores;
-  if (auto it = options.settings.find("topology"); it != options.settings.end()) {
-    sources.topology_xml = it->second;
-  }
-  HET_ASSIGN_OR_RETURN(HostTopology host, ReadHostTopology(sources));
+  HET_ASSIGN_OR_RETURN(HostTopology host, ReadHostTopology({.only = options.cores}));
   DeviceInfo info;
   info.uuid = host.uuid;
   info.vendor = host.vendor;
@@ -85,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Driver>> CreateDriver(const DriverOptions& option
   info.cores = std::move(host.cores);
   info.can_sub_divide = true;
   info.attributes = std::move(host.attributes);
-  return std::make_unique<CpuDriver>(std::move(info), sources.topology_xml.empty());
+  return std::make_unique<CpuDriver>(std::move(info));
 }
 
 }  // namespace het::cpu

@@ -17,9 +17,9 @@
 namespace het::cpu {
 
 struct HostSources {
-  std::string root;            // in front of /proc, /sys and /etc; empty: this machine
-  std::string topology_xml;    // hwloc's XML file; empty: this machine
-  std::vector<uint32_t> only;  // processors to keep; empty: those this process may run on
+  std::string root = {};            // in front of /proc, /sys and /etc; empty: this machine
+  std::string topology_xml = {};    // hwloc's XML file; empty: this machine
+  std::vector<uint32_t> only = {};  // processors to keep; empty: those this process may run on
 };
 
 struct HostTopology {
