@@ -1,0 +1,337 @@
+#include "protocol/messages.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace het::protocol {
+namespace {
+
+absl::Status BadField(absl::string_view field, const absl::Status& status) {
+  return InvalidField(field, status.message());
+}
+
+absl::StatusOr<std::string> Text(const Json& json, absl::string_view field,
+                                 absl::string_view fallback = "") {
+  absl::StatusOr<std::string> text = JsonString(json, field, fallback);
+  if (!text.ok()) return BadField(field, text.status());
+  if (text->size() > kMaxTextBytes) {
+    return InvalidField(field, absl::StrCat("is longer than ", kMaxTextBytes, " bytes"));
+  }
+  return text;
+}
+
+absl::StatusOr<uint64_t> Number(const Json& json, absl::string_view field, uint64_t fallback = 0) {
+  absl::StatusOr<uint64_t> number = JsonUint(json, field, fallback);
+  if (!number.ok()) return BadField(field, number.status());
+  return number;
+}
+
+absl::StatusOr<double> Real(const Json& json, absl::string_view field, double fallback = 0) {
+  absl::StatusOr<double> number = JsonNumber(json, field, fallback);
+  if (!number.ok()) return BadField(field, number.status());
+  if (!(*number >= 0 && *number <= 1e30)) return InvalidField(field, "must be 0 or more");
+  return number;
+}
+
+absl::StatusOr<bool> Flag(const Json& json, absl::string_view field) {
+  absl::StatusOr<bool> flag = JsonBool(json, field);
+  if (!flag.ok()) return BadField(field, flag.status());
+  return flag;
+}
+
+// Milliseconds of at most a hundred years.
+absl::StatusOr<int64_t> Millis(const Json& json, absl::string_view field) {
+  HET_ASSIGN_OR_RETURN(const uint64_t ms, Number(json, field));
+  if (ms > uint64_t{100} * 365 * 86'400'000) return InvalidField(field, "is over 100 years");
+  return static_cast<int64_t>(ms);
+}
+
+absl::StatusOr<Share> Percent(const Json& json, absl::string_view field, double fallback) {
+  HET_ASSIGN_OR_RETURN(const double percent, Real(json, field, fallback));
+  if (percent > 100) return InvalidField(field, "must be at most 100");
+  return Share::OfParts(static_cast<uint32_t>(std::lround(percent * 100)));
+}
+
+// Runs `parse` on each entry of a list; errors name "field[i]".
+template <typename Parse>
+absl::Status ForEach(const Json& json, const char* field, size_t at_most, Parse parse) {
+  const auto list = json.find(field);
+  if (list == json.end()) return absl::OkStatus();
+  if (!list->is_array()) return InvalidField(field, "must be a list");
+  if (list->size() > at_most) {
+    return InvalidField(field, absl::StrCat("has ", list->size(), " entries, at most ", at_most));
+  }
+  size_t index = 0;
+  for (const Json& entry : *list) {
+    const std::string prefix = absl::StrCat(field, "[", index++, "]");
+    if (!entry.is_object()) return InvalidField(prefix, "must be an object");
+    HET_RETURN_IF_ERROR(WithFieldPrefix(parse(entry), prefix));
+  }
+  return absl::OkStatus();
+}
+
+void PutTerms(const LeaseTerms& terms, Json& json) {
+  if (!terms.request_id.empty()) json["requestId"] = terms.request_id;
+  if (!terms.tenant.empty()) json["tenant"] = terms.tenant;
+  json["holder"] = std::string(HolderName(terms.holder));
+  if (terms.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(terms.ttl_ms);
+  json["confirm"] = terms.confirm;
+}
+
+absl::StatusOr<LeaseTerms> TermsFromJson(const Json& json) {
+  LeaseTerms terms;
+  HET_ASSIGN_OR_RETURN(terms.request_id, Text(json, "requestId"));
+  HET_ASSIGN_OR_RETURN(terms.tenant, Text(json, "tenant"));
+  HET_ASSIGN_OR_RETURN(const std::string holder, Text(json, "holder", "process"));
+  HET_ASSIGN_OR_RETURN(terms.holder, ParseHolder(holder));
+  HET_ASSIGN_OR_RETURN(terms.ttl_ms, Millis(json, "ttlMs"));
+  HET_ASSIGN_OR_RETURN(terms.confirm, Flag(json, "confirm"));
+  if (terms.ttl_ms > 0 && terms.holder == Holder::kProcess) {
+    return InvalidField("ttlMs", "is for holder \"manual\"; a process's lease ends with it");
+  }
+  return terms;
+}
+
+Json LayerToJson(const ModelLayer& layer) {
+  Json json = {{"weightBytes", layer.weight_bytes}};
+  if (layer.kv_bytes > 0) json["kvBytes"] = layer.kv_bytes;
+  if (layer.flops > 0) json["flops"] = layer.flops;
+  if (layer.count != 1) json["count"] = layer.count;
+  return json;
+}
+
+absl::StatusOr<ModelSpec> ModelFromJson(const Json& json) {
+  ModelSpec model;
+  HET_ASSIGN_OR_RETURN(model.name, Text(json, "name"));
+  HET_ASSIGN_OR_RETURN(model.activation_bytes, Number(json, "activationBytes"));
+  uint64_t total = 0;
+  HET_RETURN_IF_ERROR(ForEach(json, "layers", kMaxLayers, [&](const Json& entry) -> absl::Status {
+    ModelLayer layer;
+    HET_ASSIGN_OR_RETURN(layer.weight_bytes, Number(entry, "weightBytes"));
+    HET_ASSIGN_OR_RETURN(layer.kv_bytes, Number(entry, "kvBytes"));
+    HET_ASSIGN_OR_RETURN(layer.flops, Real(entry, "flops"));
+    HET_ASSIGN_OR_RETURN(layer.count, Number(entry, "count", 1));
+    if (layer.count == 0 || layer.count > kMaxLayers - total) {
+      return InvalidField("count",
+                          absl::StrCat("must be 1 or more, and ", kMaxLayers, " layers in all"));
+    }
+    total += layer.count;
+    model.layers.push_back(layer);
+    return absl::OkStatus();
+  }));
+  if (model.layers.empty()) return InvalidField("layers", "is empty; a model has layers");
+  return model;
+}
+
+Json StageToJson(const ModelStage& stage) {
+  Json json = {{"device", stage.device},
+               {"sharePercent", ShareToJson(stage.share)},
+               {"memoryBytes", stage.memory_bytes},
+               {"begin", stage.begin},
+               {"end", stage.end},
+               {"ms", stage.ms}};
+  if (!stage.lease.empty()) json["lease"] = stage.lease;
+  return json;
+}
+
+}  // namespace
+
+Json ToJson(const DaemonInfo& info) {
+  Json json = {{"apiVersion", "het/v1"},  {"version", info.version},
+               {"pid", info.pid},         {"uptimeSeconds", info.uptime_seconds},
+               {"devices", info.devices}, {"leases", info.leases},
+               {"waiting", info.waiting}, {"discovering", info.discovering}};
+  if (!info.store_error.empty()) json["storeError"] = info.store_error;
+  return json;
+}
+
+absl::StatusOr<DaemonInfo> DaemonInfoFromJson(const Json& json) {
+  DaemonInfo info;
+  HET_ASSIGN_OR_RETURN(info.version, Text(json, "version"));
+  HET_ASSIGN_OR_RETURN(info.pid, Number(json, "pid"));
+  HET_ASSIGN_OR_RETURN(info.uptime_seconds, Real(json, "uptimeSeconds"));
+  HET_ASSIGN_OR_RETURN(info.devices, Number(json, "devices"));
+  HET_ASSIGN_OR_RETURN(info.leases, Number(json, "leases"));
+  HET_ASSIGN_OR_RETURN(info.waiting, Number(json, "waiting"));
+  HET_ASSIGN_OR_RETURN(info.discovering, Flag(json, "discovering"));
+  HET_ASSIGN_OR_RETURN(info.store_error, JsonString(json, "storeError"));
+  return info;
+}
+
+Json ToJson(const DeviceRow& row) {
+  Json json = ToJson(row.info);
+  json["freeSharePercent"] = ShareToJson(row.free.share);
+  json["freeMemoryBytes"] = row.free.memory_bytes;
+  return json;
+}
+
+absl::StatusOr<DeviceRow> DeviceRowFromJson(const Json& json) {
+  DeviceRow row;
+  HET_ASSIGN_OR_RETURN(row.info, DeviceInfoFromJson(json));
+  HET_ASSIGN_OR_RETURN(row.free.share, Percent(json, "freeSharePercent", 0));
+  HET_ASSIGN_OR_RETURN(row.free.memory_bytes, Number(json, "freeMemoryBytes"));
+  return row;
+}
+
+Json ToJson(const SliceRow& row) {
+  Json json = het::ToJson(row.slice);
+  json["lease"] = row.lease;
+  json["tenant"] = row.tenant;
+  json["state"] = std::string(LeaseStateName(row.state));
+  return json;
+}
+
+absl::StatusOr<SliceRow> SliceRowFromJson(const Json& json) {
+  SliceRow row;
+  HET_ASSIGN_OR_RETURN(row.slice, SliceFromJson(json));
+  HET_ASSIGN_OR_RETURN(row.lease, Text(json, "lease"));
+  HET_ASSIGN_OR_RETURN(row.tenant, Text(json, "tenant"));
+  HET_ASSIGN_OR_RETURN(const std::string state, Text(json, "state", "tried"));
+  HET_ASSIGN_OR_RETURN(row.state, ParseLeaseState(state));
+  return row;
+}
+
+Json ToJson(const AcquireRequest& request) {
+  Json json = {{"slices", Json::array()}};
+  PutTerms(request.terms, json);
+  for (const SliceRequest& slice : request.slices) json["slices"].push_back(ToJson(slice));
+  return json;
+}
+
+absl::StatusOr<AcquireRequest> AcquireRequestFromJson(const Json& json) {
+  AcquireRequest request;
+  HET_ASSIGN_OR_RETURN(request.terms, TermsFromJson(json));
+  HET_RETURN_IF_ERROR(
+      ForEach(json, "slices", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
+        HET_ASSIGN_OR_RETURN(SliceRequest slice, SliceRequestFromJson(entry));
+        request.slices.push_back(std::move(slice));
+        return absl::OkStatus();
+      }));
+  if (request.slices.empty()) {
+    return InvalidField("slices", "is missing or empty; ask for at least one slice");
+  }
+  return request;
+}
+
+Json ToJson(const LeaseChange& change) {
+  Json json = {{"leases", Json::array()}};
+  if (!change.request_id.empty()) json["requestId"] = change.request_id;
+  if (change.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(change.ttl_ms);
+  for (const LeaseRef& ref : change.leases) {
+    Json entry = {{"id", ref.id}};
+    if (ref.generation > 0) entry["generation"] = ref.generation;
+    json["leases"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+absl::StatusOr<LeaseChange> LeaseChangeFromJson(const Json& json) {
+  LeaseChange change;
+  HET_ASSIGN_OR_RETURN(change.request_id, Text(json, "requestId"));
+  HET_ASSIGN_OR_RETURN(change.ttl_ms, Millis(json, "ttlMs"));
+  HET_RETURN_IF_ERROR(
+      ForEach(json, "leases", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
+        LeaseRef ref;
+        HET_ASSIGN_OR_RETURN(ref.id, Text(entry, "id"));
+        if (ref.id.empty()) return InvalidField("id", "is missing; it is a lease's UUID");
+        HET_ASSIGN_OR_RETURN(ref.generation, Number(entry, "generation"));
+        for (const LeaseRef& other : change.leases) {
+          if (other.id == ref.id) return InvalidField("id", "names the same lease twice");
+        }
+        change.leases.push_back(std::move(ref));
+        return absl::OkStatus();
+      }));
+  if (change.leases.empty()) {
+    return InvalidField("leases", "is missing or empty; name at least one lease");
+  }
+  return change;
+}
+
+Json ToJson(const ModelRequest& request) {
+  Json layers = Json::array();
+  for (const ModelLayer& layer : request.model.layers) layers.push_back(LayerToJson(layer));
+  Json json = {{"model",
+                {{"name", request.model.name},
+                 {"layers", std::move(layers)},
+                 {"activationBytes", request.model.activation_bytes}}},
+               {"objective", request.objective},
+               {"maxSharePercent", ShareToJson(request.max_share)}};
+  if (request.wait_ms > 0) json["waitMs"] = static_cast<uint64_t>(request.wait_ms);
+  PutTerms(request.terms, json);
+  return json;
+}
+
+absl::StatusOr<ModelRequest> ModelRequestFromJson(const Json& json) {
+  ModelRequest request;
+  HET_ASSIGN_OR_RETURN(request.terms, TermsFromJson(json));
+  const auto model = json.find("model");
+  if (model == json.end() || !model->is_object()) {
+    return InvalidField("model", "is missing; it is {\"name\",\"layers\",\"activationBytes\"}");
+  }
+  absl::StatusOr<ModelSpec> spec = ModelFromJson(*model);
+  if (!spec.ok()) return WithFieldPrefix(spec.status(), "model");
+  request.model = *std::move(spec);
+  HET_ASSIGN_OR_RETURN(request.objective, Text(json, "objective", "throughput"));
+  if (request.objective != "throughput" && request.objective != "latency") {
+    return InvalidField("objective", "must be \"throughput\" or \"latency\"");
+  }
+  HET_ASSIGN_OR_RETURN(request.max_share, Percent(json, "maxSharePercent", 100));
+  if (request.max_share.parts() < kSmallestShareParts) {
+    return InvalidField("maxSharePercent", "must be 1 to 100");
+  }
+  HET_ASSIGN_OR_RETURN(request.wait_ms, Millis(json, "waitMs"));
+  return request;
+}
+
+Json ToJson(const ModelPlan& plan) {
+  Json stages = Json::array();
+  for (const ModelStage& stage : plan.stages) stages.push_back(StageToJson(stage));
+  return {{"stages", std::move(stages)},
+          {"bottleneckMs", plan.bottleneck_ms},
+          {"latencyMs", plan.latency_ms},
+          {"optimal", plan.optimal},
+          {"inFlight", plan.in_flight}};
+}
+
+absl::StatusOr<ModelPlan> ModelPlanFromJson(const Json& json) {
+  ModelPlan plan;
+  HET_RETURN_IF_ERROR(
+      ForEach(json, "stages", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
+        ModelStage stage;
+        HET_ASSIGN_OR_RETURN(stage.device, Text(entry, "device"));
+        HET_ASSIGN_OR_RETURN(stage.lease, Text(entry, "lease"));
+        HET_ASSIGN_OR_RETURN(stage.share, Percent(entry, "sharePercent", 0));
+        HET_ASSIGN_OR_RETURN(stage.memory_bytes, Number(entry, "memoryBytes"));
+        HET_ASSIGN_OR_RETURN(stage.begin, Number(entry, "begin"));
+        HET_ASSIGN_OR_RETURN(stage.end, Number(entry, "end"));
+        HET_ASSIGN_OR_RETURN(stage.ms, Real(entry, "ms"));
+        plan.stages.push_back(std::move(stage));
+        return absl::OkStatus();
+      }));
+  HET_ASSIGN_OR_RETURN(plan.bottleneck_ms, Real(json, "bottleneckMs"));
+  HET_ASSIGN_OR_RETURN(plan.latency_ms, Real(json, "latencyMs"));
+  HET_ASSIGN_OR_RETURN(plan.optimal, Flag(json, "optimal"));
+  HET_ASSIGN_OR_RETURN(plan.in_flight, Number(json, "inFlight", 1));
+  return plan;
+}
+
+Json LeasesToJson(const std::vector<Lease>& leases, int64_t now_boottime) {
+  Json list = Json::array();
+  for (const Lease& lease : leases) list.push_back(ToJson(lease, now_boottime));
+  return list;
+}
+
+absl::StatusOr<std::vector<Lease>> LeasesFromJson(const Json& json, int64_t now_boottime) {
+  std::vector<Lease> leases;
+  HET_RETURN_IF_ERROR(ForEach(json, "leases", SIZE_MAX, [&](const Json& entry) -> absl::Status {
+    HET_ASSIGN_OR_RETURN(Lease lease, LeaseFromJson(entry, now_boottime));
+    leases.push_back(std::move(lease));
+    return absl::OkStatus();
+  }));
+  return leases;
+}
+
+}  // namespace het::protocol
