@@ -1,13 +1,21 @@
 #include "runtime/executor.h"
 
+#include <algorithm>
+#include <chrono>
+
 namespace het {
 namespace {
 
 // Every so many tasks a worker looks at the tasks from outside first, so that a busy chain starves
 // nobody.
 constexpr uint32_t kFairness = 64;
-// How often an idle worker looks around before it sleeps: a few microseconds.
-constexpr int kSpins = 100;
+// A worker without a task looks around for this long before it sleeps: always a little, and longer
+// (one worker at a time) when work lately came at such intervals, since a wake-up costs as much.
+constexpr int64_t kLookNanos = 2'000;
+constexpr int64_t kLookLongerNanos = 100'000;
+constexpr int64_t kFrequentNanos = 60'000;
+
+int64_t NowNanos() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 void CpuRelax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -97,7 +105,10 @@ void Executor::Schedule(Task* task) {
   absl::MutexLock lock(&mutex_);
   shared_.push_back(task);
   shared_size_.store(static_cast<uint32_t>(shared_.size()), std::memory_order_relaxed);
-  if (idle_.load(std::memory_order_relaxed) > 0) work_.Signal();
+  // Whoever is awake looks once more, under the lock, before it sleeps.
+  if (awake_.load(std::memory_order_relaxed) == 0 && idle_.load(std::memory_order_relaxed) > 0) {
+    work_.Signal();
+  }
 }
 
 // The first thread in runs everything until nothing is left; others (and tasks that schedule tasks)
@@ -172,13 +183,27 @@ bool Executor::OthersHave(const Worker& self) {
   return false;
 }
 
-// Looks around for a little while, then sleeps until there may be something. Null: look again, or
-// stop.
-Executor::Task* Executor::Sleep(Worker& self) {
-  for (int i = 0; i < kSpins; ++i) {
+// Null: look again, or stop.
+Executor::Task* Executor::WaitForWork(Worker& self) {
+  const int64_t start = NowNanos();
+  const bool alone = awake_.fetch_add(1, std::memory_order_relaxed) == 0;
+  const int64_t patience =
+      alone && self.typical_idle_nanos < kFrequentNanos ? kLookLongerNanos : kLookNanos;
+  Task* task = nullptr;
+  while (task == nullptr && NowNanos() - start < patience) {
     CpuRelax();
-    if (Task* task = Find(self)) return task;
+    task = Find(self);
   }
+  awake_.fetch_sub(1, std::memory_order_relaxed);
+  if (task == nullptr) task = Sleep(self);
+  const int64_t idle = std::min<int64_t>(NowNanos() - start, 1'000'000);
+  self.typical_idle_nanos = std::min<int64_t>(self.typical_idle_nanos, 1'000'000);
+  self.typical_idle_nanos += (idle - self.typical_idle_nanos) / 4;
+  return task;
+}
+
+// Sleeps until there is something from outside or a worker shares.
+Executor::Task* Executor::Sleep(Worker& self) {
   absl::MutexLock lock(&mutex_);
   idle_.fetch_add(1, std::memory_order_relaxed);
   while (shared_.empty() && !stopping_ && !OthersHave(self)) work_.Wait(&mutex_);
@@ -196,7 +221,7 @@ void Executor::Work(Worker& self) {
     Task* task = self.next;
     self.next = nullptr;
     if (task == nullptr) task = Find(self);
-    if (task == nullptr) task = Sleep(self);
+    if (task == nullptr) task = WaitForWork(self);
     if (task == nullptr) {
       absl::MutexLock lock(&mutex_);
       if (stopping_ && shared_.empty()) return;

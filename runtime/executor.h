@@ -67,6 +67,7 @@ class Executor {
     Executor* executor = nullptr;
     Task* next = nullptr;  // made ready by the task that runs now; owner only
     uint32_t turns = 0;
+    int64_t typical_idle_nanos = INT64_MAX / 8;  // how long it lately was without a task
     std::jthread thread;
 
     void Push(Task* task);
@@ -78,6 +79,7 @@ class Executor {
   void Work(Worker& self);
   Task* Find(Worker& self);
   Task* TakeShared();
+  Task* WaitForWork(Worker& self);
   Task* Sleep(Worker& self);
   bool RunOne(Worker& self, Task* task);
   void RunInline(Task* task);
@@ -95,7 +97,8 @@ class Executor {
   // Hints, so that the common paths take no lock. A stale value costs a look or a wake-up, never a
   // task: tasks from outside are added and awaited under the lock, and a worker runs its own.
   std::atomic<uint32_t> shared_size_{0};
-  std::atomic<int> idle_{0};
+  std::atomic<int> idle_{0};   // asleep
+  std::atomic<int> awake_{0};  // looking around before sleep: at most one
 };
 
 }  // namespace het

@@ -5,12 +5,10 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <vector>
-
-#include "absl/synchronization/blocking_counter.h"
-#include "absl/synchronization/notification.h"
 
 namespace het {
 namespace {
@@ -28,12 +26,12 @@ TEST(Executor, RunsWhatOthersSchedule) {
   Executor executor(2);
   constexpr int kTasks = 1000;
   std::atomic<int> runs{0};
-  absl::BlockingCounter done(kTasks);
+  std::latch done(kTasks);
   std::vector<std::unique_ptr<FunctionTask>> tasks;
   for (int i = 0; i < kTasks; ++i) {
     tasks.push_back(std::make_unique<FunctionTask>([&] {
       ++runs;
-      done.DecrementCount();
+      done.count_down();
       return false;
     }));
   }
@@ -43,22 +41,22 @@ TEST(Executor, RunsWhatOthersSchedule) {
       for (int i = t; i < kTasks; i += 4) executor.Schedule(tasks[i].get());
     });
   }
-  done.Wait();
+  done.wait();
   EXPECT_EQ(runs, kTasks);
 }
 
 TEST(Executor, RunsATaskAgainUntilItHasEnough) {
   for (int workers : {0, 1, 2}) {
     Executor executor(workers);
-    absl::Notification done;
+    std::latch done(1);
     int left = 1000;  // one thread at a time: no atomic
     FunctionTask task([&] {
       if (--left > 0) return true;
-      done.Notify();
+      done.count_down();
       return false;
     });
     executor.Schedule(&task);
-    done.WaitForNotification();
+    done.wait();
     EXPECT_EQ(left, 0);
   }
 }
@@ -67,18 +65,18 @@ TEST(Executor, GivesLeftOverLongWorkToAnIdleWorker) {
   Executor executor(2);
   // Each waits for the other: only two workers at once can finish this. Both are made ready by one
   // task, so they start in one worker's hands.
-  absl::Notification first_runs, second_runs;
-  absl::BlockingCounter done(2);
+  std::latch first_runs(1), second_runs(1);
+  std::latch done(2);
   FunctionTask first([&] {
-    first_runs.Notify();
-    second_runs.WaitForNotification();
-    done.DecrementCount();
+    first_runs.count_down();
+    second_runs.wait();
+    done.count_down();
     return false;
   });
   FunctionTask second([&] {
-    second_runs.Notify();
-    first_runs.WaitForNotification();
-    done.DecrementCount();
+    second_runs.count_down();
+    first_runs.wait();
+    done.count_down();
     return false;
   });
   FunctionTask both([&] {
@@ -88,7 +86,7 @@ TEST(Executor, GivesLeftOverLongWorkToAnIdleWorker) {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(5));  // both workers sleep
   executor.Schedule(&both);
-  done.Wait();
+  done.wait();
 }
 
 TEST(Executor, InlineModeRunsOneAtATimeOnTheCaller) {
