@@ -1,0 +1,97 @@
+#include "devices/opencl/program.h"
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+#include "devices/kernels/prelude.h"
+#include "devices/opencl/device.h"
+#include "devices/opencl/errors.h"
+
+namespace het::opencl {
+namespace {
+
+uint64_t NextSerial() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::string BuildLog(const Api& api, cl_program program, cl_device_id id) {
+  size_t bytes = 0;
+  if (api.clGetProgramBuildInfo(program, id, CL_PROGRAM_BUILD_LOG, 0, nullptr, &bytes) !=
+          CL_SUCCESS ||
+      bytes == 0) {
+    return "(the compiler left no log)";
+  }
+  std::string log(bytes, '\0');
+  api.clGetProgramBuildInfo(program, id, CL_PROGRAM_BUILD_LOG, bytes, log.data(), nullptr);
+  return std::string(absl::StripAsciiWhitespace(log.c_str()));
+}
+
+}  // namespace
+
+ClKernel::ClKernel(std::string name, const ClProgram& program, uint32_t arguments)
+    : Kernel(std::move(name), KernelForm::kPortable),
+      program_(program),
+      arguments_(arguments),
+      serial_(NextSerial()) {}
+
+ClProgram::~ClProgram() { device_.api().clReleaseProgram(program_); }
+
+absl::StatusOr<const Kernel*> ClProgram::GetKernel(absl::string_view name) const {
+  std::vector<absl::string_view> known;
+  for (const auto& kernel : kernels_) {
+    if (kernel->name() == name) return kernel.get();
+    known.push_back(kernel->name());
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no kernel \"", name, "\"; there are: ", absl::StrJoin(known, ", ")));
+}
+
+absl::Status ClProgram::FindKernels(const std::string& program_name) {
+  const Api& api = device_.api();
+  const std::string what = absl::StrCat("kernels of program ", program_name);
+  size_t bytes = 0;
+  HET_CL_RETURN_IF_ERROR(
+      api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, 0, nullptr, &bytes), what);
+  std::string names(bytes, '\0');
+  HET_CL_RETURN_IF_ERROR(
+      api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, bytes, names.data(), nullptr), what);
+  for (absl::string_view name : absl::StrSplit(names.c_str(), ';', absl::SkipWhitespace())) {
+    cl_int error = CL_SUCCESS;
+    cl_kernel kernel = api.clCreateKernel(program_, std::string(name).c_str(), &error);
+    HET_CL_RETURN_IF_ERROR(error, absl::StrCat(what, ", ", name));
+    cl_uint arguments = 0;
+    error = api.clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof(arguments), &arguments, nullptr);
+    api.clReleaseKernel(kernel);
+    HET_CL_RETURN_IF_ERROR(error, absl::StrCat(what, ", ", name));
+    kernels_.push_back(std::make_unique<ClKernel>(std::string(name), *this, arguments));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source) {
+  const Api& api = device.api();
+  const char* texts[] = {OpenClPrelude().data(), source.portable.c_str()};
+  const size_t lengths[] = {OpenClPrelude().size(), source.portable.size()};
+  cl_int error = CL_SUCCESS;
+  cl_program handle = api.clCreateProgramWithSource(device.context(), 2, texts, lengths, &error);
+  HET_CL_RETURN_IF_ERROR(error, absl::StrCat("program ", source.name));
+  Ref<ClProgram> program = MakeRef<ClProgram>(device, handle);
+  const cl_device_id id = device.id();
+  error = api.clBuildProgram(handle, 1, &id, source.options.c_str(), nullptr, nullptr);
+  if (error == CL_BUILD_PROGRAM_FAILURE || error == CL_INVALID_BUILD_OPTIONS) {
+    return absl::InvalidArgumentError(absl::StrCat("program ", source.name, " does not build on ",
+                                                   device.info().name, ":\n",
+                                                   BuildLog(api, handle, id)));
+  }
+  HET_CL_RETURN_IF_ERROR(error, absl::StrCat("building ", source.name, " on ", device.info().name));
+  HET_RETURN_IF_ERROR(program->FindKernels(source.name));
+  return Ref<Program>(program);
+}
+
+}  // namespace het::opencl
