@@ -31,6 +31,9 @@
 namespace het::bench {
 namespace {
 
+using runtime::Executor;
+using runtime::StepPipeline;
+
 using Clock = std::chrono::steady_clock;
 
 double MicrosSince(Clock::time_point start) {

@@ -8,7 +8,9 @@
 #define HET_DEVICES_BUFFER_H_
 
 #include <cstdint>
+#include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "base/ref.h"
 
 namespace het {
@@ -31,14 +33,23 @@ class Buffer : public RefCounted {
   // is none.
   virtual void* native_handle() const { return nullptr; }
 
+  // Called once, after the memory was freed: a quota is given back then and not before. Set it
+  // before the buffer is shared; it may run on any thread and must be short.
+  void CallWhenFreed(absl::AnyInvocable<void()> callback) { when_freed_ = std::move(callback); }
+
  protected:
   Buffer(Device& device, uint64_t bytes, void* host)
       : device_(device), bytes_(bytes), host_(host) {}
+  // The derived class has freed the memory by now.
+  ~Buffer() override {
+    if (when_freed_) when_freed_();
+  }
 
  private:
   Device& device_;
   const uint64_t bytes_;
   void* const host_;
+  absl::AnyInvocable<void()> when_freed_;
 };
 
 }  // namespace het

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "base/units.h"
 #include "devices/buffer.h"
 #include "devices/device_info.h"
@@ -66,6 +67,9 @@ class Device {
   // InvalidArgument with the compiler's log when the source does not build.
   absl::StatusOr<Ref<Program>> Build(const ProgramSource& source);
 
+  // The clock that completions follow: real time, or the virtual clock of a device with
+  // kVirtualTime (which overrides this).
+  virtual const Clock& clock() const { return Clock::Real(); }
   // Bytes of this device's memory that this process holds through het.
   virtual uint64_t allocated_bytes() const = 0;
   // The vendor's handle (cl_context, CUcontext, ...); null where there is none.

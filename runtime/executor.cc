@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-namespace het {
+namespace het::runtime {
 namespace {
 
 // Every so many tasks a worker looks at the tasks from outside first, so that a busy chain starves
@@ -231,4 +231,4 @@ void Executor::Work(Worker& self) {
   }
 }
 
-}  // namespace het
+}  // namespace het::runtime

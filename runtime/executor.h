@@ -24,7 +24,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 
-namespace het {
+namespace het::runtime {
 
 class Executor {
  public:
@@ -101,6 +101,6 @@ class Executor {
   std::atomic<int> awake_{0};  // looking around before sleep: at most one
 };
 
-}  // namespace het
+}  // namespace het::runtime
 
 #endif  // HET_RUNTIME_EXECUTOR_H_

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-namespace het {
+namespace het::runtime {
 namespace {
 
 class FunctionTask final : public Executor::Task {
@@ -120,4 +120,4 @@ TEST(Executor, InlineModeDoesNotRecurse) {
 }
 
 }  // namespace
-}  // namespace het
+}  // namespace het::runtime

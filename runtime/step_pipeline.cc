@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace het {
+namespace het::runtime {
 namespace {
 
 // One call in so many is timed: two clock reads would cost more than an empty step.
@@ -209,4 +209,4 @@ void StepPipeline::LeaveItem(Slot& slot) {
   Activate(steps_[0]);
 }
 
-}  // namespace het
+}  // namespace het::runtime

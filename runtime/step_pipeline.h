@@ -31,7 +31,7 @@
 #include "absl/time/time.h"
 #include "runtime/executor.h"
 
-namespace het {
+namespace het::runtime {
 
 class StepPipeline {
  public:
@@ -147,6 +147,6 @@ class StepPipeline {
   absl::Status first_failure_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace het
+}  // namespace het::runtime
 
 #endif  // HET_RUNTIME_STEP_PIPELINE_H_

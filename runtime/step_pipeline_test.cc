@@ -12,7 +12,7 @@
 
 #include "absl/time/clock.h"
 
-namespace het {
+namespace het::runtime {
 namespace {
 
 using Item = StepPipeline::Item;
@@ -305,4 +305,4 @@ TEST_P(StepPipelineModes, TakesSubmissionsFromManyThreads) {
 }
 
 }  // namespace
-}  // namespace het
+}  // namespace het::runtime
