@@ -1,0 +1,297 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "engine/commands.h"
+#include "engine/error.h"
+#include "engine/generator.h"
+#include "engine/interrupt.h"
+#include "engine/report.h"
+#include "engine/setup.h"
+
+namespace hetllm {
+namespace {
+
+struct Options {
+  RunOptions run;
+  uint32_t prompt = 128;
+  uint32_t max_new = 32;
+  uint32_t batch = 8;
+  uint32_t repeats = 3;
+  bool no_solo = false;
+  std::string output = "text";
+};
+
+struct Samples {
+  std::vector<double> values;
+
+  double Quantile(double q) const {
+    if (values.empty()) {
+      return 0;
+    }
+    std::vector<double> sorted = values;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
+  }
+  nlohmann::json Json() const {
+    if (values.empty()) {
+      return nullptr;
+    }
+    return {{"median", Quantile(0.5)}, {"min", Quantile(0)}, {"max", Quantile(1)}};
+  }
+};
+
+// One placement to measure: all slices together, or one alone.
+struct Config {
+  std::string name;
+  std::vector<SliceSpec> specs;
+  Samples prefill, decode;                    // tokens/s, per repeat
+  Samples prefill_achieved, decode_achieved;  // of what the plan promised
+  nlohmann::json prefill_plan, decode_plan, stages;
+};
+
+RunShape ShapeOf(const Options& options) {
+  RunShape shape;
+  shape.prompts = options.batch;
+  shape.longest_prompt = options.prompt;
+  shape.prompt_tokens = uint64_t{options.prompt} * options.batch;
+  shape.max_new = std::max(options.max_new, 1u);
+  return shape;
+}
+
+std::vector<std::vector<int32_t>> RandomPrompts(const Options& options, uint32_t vocab) {
+  std::mt19937 random(7);
+  std::vector<std::vector<int32_t>> prompts(options.batch);
+  for (auto& prompt : prompts) {
+    for (uint32_t i = 0; i < options.prompt; ++i) {
+      prompt.push_back(static_cast<int32_t>(random() % vocab));
+    }
+  }
+  return prompts;
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const Model& model, const het::api::Session& session)
+      : options_(options),
+        model_(model),
+        session_(session),
+        shape_(ShapeOf(options)),
+        prompts_(RandomPrompts(options, model.shape().vocab)) {
+    MakeConfigs();
+  }
+
+  void Run() {
+    for (uint32_t repeat = 0; repeat < options_.repeats; ++repeat) {
+      for (Config& config : configs_) {
+        ThrowIfInterrupted();
+        Measure(config, repeat);
+      }
+      Compare();
+    }
+  }
+
+  nlohmann::json Json() const;
+  std::string Text() const;
+
+ private:
+  void MakeConfigs() {
+    std::vector<SliceSpec> specs = SpecsOf(options_.run);
+    if (specs.empty()) {  // what the default would take, by name
+      const EngineOptions planned = MakeEngineOptions(model_, options_.run, shape_, 1);
+      for (const Slice& slice :
+           AcquireDefault(session_, WholeModelBytes(model_, planned.limits, 1))) {
+        specs.push_back({slice.device, slice.share, 0});
+      }
+    }
+    Config all;
+    all.specs = specs;
+    all.name = specs.size() == 1 ? specs[0].device : "mixed";
+    configs_.push_back(all);
+    for (size_t i = 0; specs.size() > 1 && !options_.no_solo && i < specs.size(); ++i) {
+      Config one;
+      one.specs = {specs[i]};
+      one.specs[0].memory_bytes = 0;  // alone a slice must hold the whole model
+      configs_.push_back(one);
+    }
+  }
+
+  // The phases apart, each on the plan that is best for it: decode needs its prompts first, which
+  // are not timed.
+  void Measure(Config& config, uint32_t repeat) {
+    MeasurePhase(config, repeat, true);
+    if (options_.max_new > 1) {
+      MeasurePhase(config, repeat, false);
+    }
+  }
+
+  void MeasurePhase(Config& config, uint32_t repeat, bool prefill) {
+    const size_t count = config.specs.size();
+    EngineOptions engine_options = MakeEngineOptions(model_, options_.run, shape_, count);
+    (prefill ? engine_options.workload.decode : engine_options.workload.prefill).items = 0;
+    // Measured anew once per bench, so that plan and run belong to the same machine in the same
+    // mood.
+    engine_options.use_stored_costs = repeat > 0;
+    const uint64_t memory = WholeModelBytes(model_, engine_options.limits, count);
+    std::vector<Slice> slices = AcquireSlices(session_, config.specs, memory);
+    if (config.name.empty()) {
+      config.name = slices[0].name;
+    }
+    Engine engine(session_, model_, std::move(slices), std::move(engine_options));
+    WarmUp(engine);
+    GenerateOptions generate;
+    generate.max_new = prefill ? 1 : options_.max_new;
+    generate.stop_at_end = false;
+    Generator generator(engine, generate);
+    engine.ResetStats();
+    generator.Run(prompts_);
+    const Timings& timings = generator.timings();
+    const Promise promise = PromiseOf(engine, timings, options_.batch);
+    const double rate = prefill ? TokensPerSecond(timings.prefill_tokens, timings.prefill_ms)
+                                : TokensPerSecond(timings.decode_tokens, timings.decode_ms);
+    const double planned = prefill ? promise.prefill : promise.decode;
+    (prefill ? config.prefill : config.decode).values.push_back(rate);
+    if (planned > 0) {
+      (prefill ? config.prefill_achieved : config.decode_achieved).values.push_back(rate / planned);
+    }
+    (prefill ? config.prefill_plan : config.decode_plan) = PlanJson(engine);
+    if (prefill) {
+      config.stages = StagesJson(engine.Report());
+    }
+  }
+
+  // A prompt of one micro-batch and two tokens: first touches, lazy builds, thread wake-ups.
+  void WarmUp(Engine& engine) const {
+    GenerateOptions generate;
+    generate.max_new = 2;
+    generate.stop_at_end = false;
+    std::vector<int32_t> prompt = prompts_[0];
+    prompt.resize(std::min<size_t>(prompt.size(), engine.options().workload.prefill.rows));
+    const Limits& limits = engine.options().limits;
+    if (prompt.size() + 2 <= limits.context) {
+      Generator(engine, generate).Run({prompt});
+    }
+  }
+
+  void Compare() {
+    if (configs_.size() < 2) {
+      return;
+    }
+    const auto ratio = [&](Samples Config::*phase, Samples& out) {
+      double sum = 0;
+      for (size_t i = 1; i < configs_.size(); ++i) {
+        sum += (configs_[i].*phase).values.empty() ? 0 : (configs_[i].*phase).values.back();
+      }
+      if (sum > 0) {
+        out.values.push_back((configs_[0].*phase).values.back() / sum);
+      }
+    };
+    ratio(&Config::prefill, prefill_ratio_);
+    ratio(&Config::decode, decode_ratio_);
+  }
+
+  const Options& options_;
+  const Model& model_;
+  const het::api::Session& session_;
+  const RunShape shape_;
+  const std::vector<std::vector<int32_t>> prompts_;
+  std::vector<Config> configs_;  // together first, then each alone
+  Samples prefill_ratio_, decode_ratio_;
+};
+
+nlohmann::json Bench::Json() const {
+  auto configs = nlohmann::json::array();
+  for (const Config& config : configs_) {
+    configs.push_back({{"name", config.name},
+                       {"prefillTokensPerSecond", config.prefill.Json()},
+                       {"decodeTokensPerSecond", config.decode.Json()},
+                       {"prefillAchievedOverPlanned", config.prefill_achieved.Json()},
+                       {"decodeAchievedOverPlanned", config.decode_achieved.Json()},
+                       {"prefillPlan", config.prefill_plan},
+                       {"decodePlan", config.decode_plan},
+                       {"prefillStages", config.stages}});
+  }
+  return {{"apiVersion", "het/v1"},
+          {"model", model_.path()},
+          {"activations", options_.run.activations},
+          {"promptTokens", options_.prompt},
+          {"newTokens", options_.max_new},
+          {"batch", options_.batch},
+          {"repeats", options_.repeats},
+          {"configurations", configs},
+          {"prefillMixedOverSum", prefill_ratio_.Json()},
+          {"decodeMixedOverSum", decode_ratio_.Json()}};
+}
+
+std::string Bench::Text() const {
+  char line[256];
+  const auto range = [](const Samples& samples, double scale, const char* format) {
+    char text[64];
+    if (samples.values.empty()) {
+      return std::string("-");
+    }
+    std::snprintf(text, sizeof(text), format, samples.Quantile(0.5) * scale,
+                  samples.Quantile(0) * scale, samples.Quantile(1) * scale);
+    return std::string(text);
+  };
+  std::snprintf(line, sizeof(line), "%-34s %-26s %-24s %-24s\n", "tokens/s, median (min-max)",
+                "prefill", "decode", "achieved/planned");
+  std::string text = line;
+  for (const Config& config : configs_) {
+    std::snprintf(line, sizeof(line), "%-34s %-26s %-24s %s / %s\n", config.name.c_str(),
+                  range(config.prefill, 1, "%.1f (%.1f-%.1f)").c_str(),
+                  range(config.decode, 1, "%.1f (%.1f-%.1f)").c_str(),
+                  range(config.prefill_achieved, 1, "%.2f (%.2f-%.2f)").c_str(),
+                  range(config.decode_achieved, 1, "%.2f (%.2f-%.2f)").c_str());
+    text += line;
+  }
+  if (!prefill_ratio_.values.empty()) {
+    std::snprintf(line, sizeof(line), "%-34s %-26s %-24s\n", "mixed / sum of each alone",
+                  range(prefill_ratio_, 1, "%.2f (%.2f-%.2f)").c_str(),
+                  range(decode_ratio_, 1, "%.2f (%.2f-%.2f)").c_str());
+    text += line;
+  }
+  return text;
+}
+
+void RunBench(const Options& options) {
+  const Model model(options.run.model);
+  const het::api::Session session = OpenSession(options.run);
+  Bench bench(options, model, session);
+  bench.Run();
+  if (options.output == "json") {
+    std::printf("%s\n", Dump(bench.Json()).c_str());
+  } else {
+    std::fputs(bench.Text().c_str(), stdout);
+  }
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "bench", "Measure prefill and decode: the slices together, and each alone");
+  AddRunOptions(*command, options->run);
+  command->add_option("-p", options->prompt, "tokens of a prompt")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("-n", options->max_new, "tokens to generate; 0 or 1: prefill only")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("-b", options->batch, "prompts")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("-r,--repeats", options->repeats, "interleaved repeats")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command->add_flag("--no-solo", options->no_solo, "only all slices together");
+  command->add_option("-o,--output", options->output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  command->callback([options, &run] { run = [options] { RunBench(*options); }; });
+}
+
+}  // namespace hetllm

@@ -1,0 +1,160 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/commands.h"
+#include "engine/error.h"
+#include "engine/generator.h"
+#include "engine/report.h"
+#include "engine/setup.h"
+
+namespace hetllm {
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::vector<std::string> prompts;
+  uint32_t max_new = 128;
+  double temperature = 0;
+  uint64_t seed = 1;
+  bool ignore_end = false;
+  std::string output = "text";
+};
+
+// Streams the text of the first prompt while it is made; the others follow whole.
+class Streamer {
+ public:
+  Streamer(const Tokenizer& tokenizer, const std::vector<std::string>& prompts)
+      : tokenizer_(tokenizer), prompts_(prompts) {
+    Heading(0);
+  }
+
+  void Show(size_t sequence, int32_t token) {
+    if (sequence == 0) {
+      const std::string piece = tokenizer_.Piece(token);
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    }
+  }
+
+  void Finish(const std::vector<Sequence>& sequences) {
+    std::fputs("\n", stdout);
+    for (size_t i = 1; i < sequences.size(); ++i) {
+      Heading(i);
+      for (size_t at = sequences[i].prompt; at < sequences[i].tokens.size(); ++at) {
+        const std::string piece = tokenizer_.Piece(sequences[i].tokens[at]);
+        std::fwrite(piece.data(), 1, piece.size(), stdout);
+      }
+      std::fputs("\n", stdout);
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  // With several prompts each text begins with its prompt.
+  void Heading(size_t i) {
+    if (prompts_.size() > 1) {
+      std::printf("%s[%zu] %s", i == 0 ? "" : "\n", i + 1, prompts_[i].c_str());
+      std::fflush(stdout);
+    }
+  }
+
+  const Tokenizer& tokenizer_;
+  const std::vector<std::string>& prompts_;
+};
+
+nlohmann::json ResultJson(const Options& options, const Engine& engine,
+                          const std::vector<Sequence>& sequences, const Timings& timings) {
+  const Tokenizer& tokenizer = *engine.model().tokenizer();
+  const auto count = static_cast<uint32_t>(sequences.size());
+  auto results = nlohmann::json::array();
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const auto& tokens = sequences[i].tokens;
+    const auto split = tokens.begin() + static_cast<std::ptrdiff_t>(sequences[i].prompt);
+    std::string text;
+    for (auto token = split; token != tokens.end(); ++token) {
+      text += tokenizer.Piece(*token);
+    }
+    results.push_back({{"prompt", options.prompts[i]},
+                       {"promptTokens", std::vector<int32_t>(tokens.begin(), split)},
+                       {"tokens", std::vector<int32_t>(split, tokens.end())},
+                       {"text", text}});
+  }
+  return {{"apiVersion", "het/v1"},
+          {"model", engine.model().path()},
+          {"activations", engine.options().limits.q8 ? "q8" : "f32"},
+          {"results", results},
+          {"plan", PlanJson(engine)},
+          {"stages", StagesJson(engine.Report())},
+          {"timings", TimingsJson(engine, timings, count)}};
+}
+
+void Generate(const Options& options) {
+  const Model model(options.run.model);
+  if (!model.tokenizer()) {
+    throw Error(Cat("'", model.path(),
+                    "' has no tokenizer, so it takes no text; `hetllm logits` "
+                    "takes token ids"));
+  }
+  RunShape shape;
+  std::vector<std::vector<int32_t>> prompts;
+  shape.prompts = static_cast<uint32_t>(options.prompts.size());
+  shape.prompt_tokens = 0;
+  for (const std::string& text : options.prompts) {
+    prompts.push_back(model.tokenizer()->Encode(text));
+    if (prompts.back().empty()) {
+      throw Error("an empty prompt gives this model nothing to start from", Exit::kUsage);
+    }
+    shape.prompt_tokens += prompts.back().size();
+    shape.longest_prompt =
+        std::max(shape.longest_prompt, static_cast<uint32_t>(prompts.back().size()));
+  }
+  shape.max_new = options.max_new;
+  shape.greedy = options.temperature <= 0;
+
+  const het::api::Session session = OpenSession(options.run);
+  const auto engine = MakeEngine(session, model, options.run, shape);
+  GenerateOptions generate;
+  generate.max_new = options.max_new;
+  generate.temperature = options.temperature;
+  generate.seed = options.seed;
+  generate.stop_at_end = !options.ignore_end;
+  Generator generator(*engine, generate);
+  engine->ResetStats();
+  if (options.output == "json") {
+    const std::vector<Sequence> sequences = generator.Run(prompts);
+    std::printf("%s\n", Dump(ResultJson(options, *engine, sequences, generator.timings())).c_str());
+    return;
+  }
+  Streamer streamer(*model.tokenizer(), options.prompts);
+  const std::vector<Sequence> sequences = generator.Run(
+      prompts, [&](size_t sequence, int32_t token) { streamer.Show(sequence, token); });
+  streamer.Finish(sequences);
+  std::fputs(RunTable(*engine, engine->Report(), generator.timings(), shape.prompts).c_str(),
+             stderr);
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("generate", "Continue one or several prompts");
+  AddRunOptions(*command, options->run);
+  command->add_option("-p,--prompt", options->prompts, "text; several run as one batch")
+      ->required()
+      ->allow_extra_args(false);
+  command->add_option("-n", options->max_new, "tokens to generate per prompt")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--temp", options->temperature, "0: always the best token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "of the sampling")->capture_default_str();
+  command->add_flag("--ignore-eos", options->ignore_end, "go on behind the end of text");
+  command->add_option("-o,--output", options->output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  command->callback([options, &run] { run = [options] { Generate(*options); }; });
+}
+
+}  // namespace hetllm

@@ -1,0 +1,206 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/error.h"
+
+namespace hetllm {
+namespace {
+
+// A slice that cannot compute this run: timing-mode devices move no data.
+void RefuseNoData(const Slice& slice) {
+  if (slice.lease.Can(HET_HAS_NO_DATA)) {
+    throw Error(Cat("slice '", slice.name,
+                    "' simulates time only and computes nothing; use its functional mode or "
+                    "another device"),
+                Exit::kUsage);
+  }
+}
+
+}  // namespace
+
+Engine::Engine(const het::api::Session& session, const Model& model, std::vector<Slice> slices,
+               EngineOptions options)
+    : session_(session), model_(model), options_(std::move(options)) {
+  const uint64_t widest = uint64_t{options_.limits.rows} *
+                          std::max({model.shape().ff, model.shape().q_dim(), model.shape().embd});
+  if (widest >= uint64_t{1} << 31) {
+    throw Error(
+        Cat("micro-batches of ", options_.limits.rows, " rows are too large for this model"),
+        Exit::kUsage);
+  }
+  bool q8_missing = false;
+  for (Slice& slice : slices) {
+    RefuseNoData(slice);
+    slices_.push_back(std::make_unique<Slice>(std::move(slice)));
+    kernels_.push_back(std::make_unique<KernelSet>(slices_.back()->lease));
+    if (options_.limits.q8 && !kernels_.back()->HasQ8(WeightType::kQ8_0)) {
+      q8_missing = true;
+      if (options_.note) {
+        options_.note(Cat("slice '", slices_.back()->name,
+                          "' has no kernels for q8 activations; it uses f32"));
+      }
+    }
+  }
+  if (options_.limits.q8 && !q8_missing && !model.CanUseQ8() && options_.note) {
+    options_.note("the model has no q8_0 or q4_0 matrices; activations stay f32");
+  }
+  for (size_t i = 0; i < slices_.size(); ++i) {
+    costs_.push_back(Calibrate(model_, *slices_[i], *kernels_[i], options_.limits,
+                               options_.workload, options_.use_stored_costs));
+  }
+  Start();
+}
+
+Engine::~Engine() = default;
+
+void Engine::MeasureLinks(PlacementInputs& inputs) const {
+  const size_t count = slices_.size();
+  const uint64_t row = uint64_t{model_.shape().embd} * sizeof(float);
+  for (size_t from = 0; from < count; ++from) {
+    for (size_t to = 0; to < count; ++to) {
+      const auto measure = [&](const Phase& phase) {
+        const uint64_t bytes = std::min(phase.rows, options_.limits.rows) * row;
+        return from == to || phase.items == 0
+                   ? 0.0
+                   : het::api::MeasureLink(slices_[from]->lease, slices_[to]->lease, bytes);
+      };
+      inputs.prefill_link_ms.push_back(measure(options_.workload.prefill));
+      inputs.decode_link_ms.push_back(measure(options_.workload.decode));
+    }
+  }
+}
+
+void Engine::Start() {
+  PlacementInputs inputs;
+  inputs.model = &model_;
+  inputs.limits = options_.limits;
+  inputs.workload = options_.workload;
+  inputs.costs = costs_;
+  inputs.objective = options_.objective;
+  for (const auto& slice : slices_) {
+    const het_lease_info info = slice->lease.info();
+    inputs.slice_memory.push_back(info.memory_limit_bytes -
+                                  std::min(info.memory_limit_bytes, info.memory_used_bytes));
+  }
+  MeasureLinks(inputs);
+  placement_ = MakePlacement(inputs);
+
+  uint64_t all = 0;
+  uint64_t done = 0;
+  for (size_t layer = 0; layer < model_.layer_count(); ++layer) {
+    all += model_.WeightBytes(layer);
+  }
+  const LoadProgress progress = [&](uint64_t bytes) {
+    done += bytes;
+    if (options_.progress) {
+      options_.progress(std::min(done, all), all);
+    }
+  };
+  std::vector<het::api::Stage> pipeline;
+  for (const PlacedStage& placed : placement_.stages) {
+    const Slice& slice = *slices_[placed.slice];
+    stages_.push_back(std::make_unique<Stage>(model_, slice.lease, *kernels_[placed.slice],
+                                              placed.begin, placed.end, options_.limits, progress));
+    Stage* stage = stages_.back().get();
+    het::api::Stage entry;
+    entry.name = slice.name;
+    entry.lease = &slice.lease;
+    entry.output_capacity = Stage::OutputBytes(model_, placed.end, options_.limits);
+    entry.run = [stage](het_stage_call& call) {
+      const auto& batch = *static_cast<const Microbatch*>(call.item_data);
+      call.output_bytes =
+          stage->Enqueue(het::api::QueueView(call.queue), batch, call.input, call.output);
+    };
+    pipeline.push_back(std::move(entry));
+  }
+  if (options_.progress) {
+    options_.progress(all, all);
+  }
+  pipeline_ =
+      het::api::Pipeline(session_, std::move(pipeline),
+                         Stage::InputBytes(model_, 0, options_.limits), placement_.in_flight);
+}
+
+void Engine::Submit(Microbatch& batch, Done done) {
+  const size_t wanted = batch.wanted.size();
+  het::api::Item item;
+  item.data = &batch;
+  item.input = batch.tokens.data();
+  item.input_bytes = batch.tokens.size() * sizeof(int32_t);
+  if (options_.limits.greedy) {
+    batch.choices.resize(wanted);
+    item.output = batch.choices.data();
+    item.output_capacity = wanted * sizeof(int32_t);
+  } else {
+    batch.logits.resize(wanted * model_.shape().vocab);
+    item.output = batch.logits.data();
+    item.output_capacity = batch.logits.size() * sizeof(float);
+  }
+  if (wanted == 0) {
+    item.output = nullptr;
+  }
+  item.done = [done = std::move(done)](uint64_t, const het::api::Error* error, uint64_t) {
+    done(error);
+  };
+  pipeline_.Submit(std::move(item));
+}
+
+std::vector<StageReport> Engine::Report() const {
+  std::vector<StageReport> reports;
+  for (size_t i = 0; i < placement_.stages.size(); ++i) {
+    const PlacedStage& placed = placement_.stages[i];
+    const Slice& slice = *slices_[placed.slice];
+    const het_lease_info info = slice.lease.info();
+    const het_stage_stats stats = pipeline_.Stats(i);
+    StageReport report;
+    report.slice = slice.name;
+    report.device = slice.device;
+    report.begin = placed.begin;
+    report.end = placed.end;
+    report.native = kernels_[placed.slice]->form() == HET_FORM_NATIVE;
+    report.in_place = stages_[i]->in_place();
+    report.memory_used = info.memory_used_bytes;
+    report.memory_peak = info.memory_peak_bytes;
+    report.memory_limit = info.memory_limit_bytes;
+    report.items = stats.items;
+    report.busy_ms = static_cast<double>(stats.busy_ns) * 1e-6;
+    report.transfer_ms = static_cast<double>(stats.transfer_ns) * 1e-6;
+    report.elapsed_ms = static_cast<double>(stats.elapsed_ns) * 1e-6;
+    reports.push_back(report);
+  }
+  return reports;
+}
+
+void Engine::ResetStats() { pipeline_.ResetStats(); }
+
+void Engine::Recover() {
+  const int failed = pipeline_.failed_stage();
+  if (failed < 0) {
+    throw Error("the pipeline failed, but no stage of it did");
+  }
+  const Slice& lost = *slices_[placement_.stages[static_cast<size_t>(failed)].slice];
+  const std::string name = lost.name;
+  const std::string device = lost.device;  // with all slices of it
+  pipeline_ = het::api::Pipeline();
+  stages_.clear();
+  for (size_t i = slices_.size(); i-- > 0;) {
+    if (slices_[i]->device == device) {
+      const auto at = static_cast<std::ptrdiff_t>(i);
+      kernels_.erase(kernels_.begin() + at);
+      costs_.erase(costs_.begin() + at);
+      slices_.erase(slices_.begin() + at);
+    }
+  }
+  if (slices_.empty()) {
+    throw Error(Cat("slice '", name, "' was lost and there is no other"), Exit::kNoCapacity);
+  }
+  if (options_.note) {
+    options_.note(Cat("slice '", name, "' was lost; going on with ", slices_.size(),
+                      slices_.size() == 1 ? " slice" : " slices"));
+  }
+  Start();
+}
+
+}  // namespace hetllm

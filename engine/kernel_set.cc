@@ -1,0 +1,155 @@
+#include "engine/kernel_set.h"
+
+#include "engine/error.h"
+#include "engine/weight_type.h"
+
+namespace hetllm {
+namespace {
+
+constexpr const char* kRequired[] = {
+    "get_rows_f32", "get_rows_f16", "get_rows_q8_0", "get_rows_q4_0", "rmsnorm",
+    "matmul_f32",   "matmul_f16",   "matmul_q8_0",   "matmul_q4_0",   "rope",
+    "kv_append",    "attention",    "silu_mul",      "argmax"};
+constexpr const char* kOptional[] = {"quantize_q8", "matmul_q8_0_q8", "matmul_q4_0_q8"};
+
+double WeightBytesOf(WeightType type, double n_in, double n_out) {
+  return n_in * n_out / BlockElements(type) * BlockBytes(type);
+}
+
+std::string Named(const char* prefix, WeightType type, const char* suffix = "") {
+  return Cat(prefix, WeightTypeName(type), suffix);
+}
+
+}  // namespace
+
+KernelSet::KernelSet(const het::api::Lease& lease) {
+  het::api::ProgramSource source;
+  source.name = "hetllm";
+  source.portable = PortableSource();
+  for (const het_native_kernel& kernel : NativeKernels()) {
+    source.native.push_back({kernel.name, kernel.function});
+  }
+  program_ = lease.Build(source);
+  for (const char* name : kRequired) {
+    kernels_[name] = program_.GetKernel(name);
+  }
+  for (const char* name : kOptional) {
+    try {
+      kernels_[name] = program_.GetKernel(name);
+    } catch (const het::api::Error& error) {
+      if (error.code() != HET_NOT_FOUND) {
+        throw;
+      }
+    }
+  }
+  form_ = kernels_.at("matmul_f32").form();
+}
+
+bool KernelSet::HasQ8(WeightType type) const {
+  return kernels_.contains("quantize_q8") && kernels_.contains(Named("matmul_", type, "_q8"));
+}
+
+void KernelSet::Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+                       const Grid& grid, const void* params, size_t params_bytes,
+                       const Cost& cost) const {
+  het::api::Launch launch;
+  launch.kernel = kernels_.at(name);
+  for (int axis = 0; axis < 3; ++axis) {
+    launch.groups[axis] = grid.groups[axis];
+    launch.group_size[axis] = grid.group_size[axis];
+  }
+  launch.buffers = std::span<const Place>(buffers.begin(), buffers.size());
+  launch.params = params;
+  launch.params_bytes = params_bytes;
+  launch.flops = cost.flops;
+  launch.bytes = cost.bytes;
+  launch.batch = cost.rows;
+  queue.Submit(launch);
+}
+
+template <typename Params>
+void KernelSet::Launch(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+                       const Params& params, const Cost& cost) const {
+  const bool native = kernels_.at(name).form() == HET_FORM_NATIVE;
+  const Grid grid = native ? NativeGrid(params) : PortableGrid(params);
+  Submit(queue, name, buffers, grid, &params, sizeof(params), cost);
+}
+
+template <typename Params>
+void KernelSet::LaunchMatmul(Queue queue, const std::string& name,
+                             std::initializer_list<Place> buffers, const Params& params,
+                             const Cost& cost) const {
+  const bool native = kernels_.at(name).form() == HET_FORM_NATIVE;
+  const Grid grid = native ? NativeGrid(params, name) : PortableGrid(params, name);
+  Submit(queue, name, buffers, grid, &params, sizeof(params), cost);
+}
+
+void KernelSet::GetRows(Queue queue, WeightType type, Place table, Place ids, Place y,
+                        const GetRowsParams& params) const {
+  const double rows = params.rows, cols = params.cols;
+  Launch(queue, Named("get_rows_", type), {table, ids, y}, params,
+         {rows * cols, WeightBytesOf(type, cols, rows) + rows * cols * 4, rows});
+}
+
+void KernelSet::RmsNorm(Queue queue, Place x, Place weight, Place y,
+                        const RmsNormParams& params) const {
+  const double rows = params.rows, cols = params.cols;
+  Launch(queue, "rmsnorm", {x, weight, y}, params, {4 * rows * cols, 8 * rows * cols, rows});
+}
+
+void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
+                       const MatmulParams& params) const {
+  const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
+  LaunchMatmul(queue, Named("matmul_", type), {w, x, y}, params,
+               {2 * rows * n_in * n_out,
+                WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});
+}
+
+void KernelSet::MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
+                         const MatmulParams& params) const {
+  const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
+  LaunchMatmul(queue, Named("matmul_", type, "_q8"), {w, x, y}, params,
+               {2 * rows * n_in * n_out,
+                WeightBytesOf(type, n_in, n_out) + rows * (1.125 * n_in + 4 * n_out), rows});
+}
+
+void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const {
+  const double rows = params.rows, n_in = params.n_in;
+  Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
+}
+
+void KernelSet::Rope(Queue queue, Place x, Place positions, const RopeParams& params) const {
+  const double elements = double{1} * params.rows * params.heads * params.rope_dim;
+  Launch(queue, "rope", {x, positions}, params,
+         {3 * elements, 8 * elements, static_cast<double>(params.rows)});
+}
+
+void KernelSet::KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
+                         const KvAppendParams& params) const {
+  const double elements = double{1} * params.rows * params.kv_dim;
+  Launch(queue, "kv_append", {x, positions, slots, cache}, params,
+         {0, 8 * elements, static_cast<double>(params.rows)});
+}
+
+void KernelSet::Attention(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
+                          double keys) const {
+  const double q_dim = double{1} * params.heads * params.head_dim;
+  const double kv_dim = double{1} * params.kv_heads * params.head_dim;
+  Launch(queue, "attention", {at.q, at.k, at.v, at.positions, at.slots, at.y}, params,
+         {4 * keys * q_dim, 8 * keys * kv_dim + 8.0 * params.rows * q_dim,
+          static_cast<double>(params.rows)});
+}
+
+void KernelSet::SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,
+                        uint32_t rows) const {
+  Launch(queue, "silu_mul", {gate, up, y}, params,
+         {5.0 * params.count, 12.0 * params.count, static_cast<double>(rows)});
+}
+
+void KernelSet::Argmax(Queue queue, Place x, Place ids, const ArgmaxParams& params) const {
+  const double elements = double{1} * params.rows * params.cols;
+  Launch(queue, "argmax", {x, ids}, params,
+         {elements, 4 * elements, static_cast<double>(params.rows)});
+}
+
+}  // namespace hetllm

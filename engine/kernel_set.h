@@ -1,0 +1,76 @@
+// KernelSet: the engine's kernels built on one lease, and how each is launched there.
+//
+// Chooses the native or the portable form as the device does, and the grid that belongs to it.
+// Every launch says what it costs (flops, bytes, rows), which accounting and simulated devices use.
+// Owned by whoever owns the lease; immutable once built; launches go to the caller's queue, so one
+// thread per queue. Errors are het::api::Error; a device that cannot build the kernels fails the
+// constructor with the compiler's log.
+#ifndef HET_ENGINE_KERNEL_SET_H_
+#define HET_ENGINE_KERNEL_SET_H_
+
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "engine/kernels/kernels.h"
+#include "het/het.hpp"
+
+namespace hetllm {
+
+// A place in device memory.
+using Place = het_buffer_arg;
+inline Place operator+(Place place, uint64_t bytes) { return {place.buffer, place.offset + bytes}; }
+
+class KernelSet {
+ public:
+  explicit KernelSet(const het::api::Lease& lease);
+
+  het_kernel_form form() const { return form_; }
+  // True when matrices of this type can be multiplied with activations quantised to 8 bits.
+  bool HasQ8(WeightType type) const;
+
+  using Queue = het::api::QueueView;
+  void GetRows(Queue queue, WeightType type, Place table, Place ids, Place y,
+               const GetRowsParams& params) const;
+  void RmsNorm(Queue queue, Place x, Place weight, Place y, const RmsNormParams& params) const;
+  void Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
+              const MatmulParams& params) const;
+  // x is the output of Quantize. Only where HasQ8(type).
+  void MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
+                const MatmulParams& params) const;
+  void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
+  void Rope(Queue queue, Place x, Place positions, const RopeParams& params) const;
+  void KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
+                const KvAppendParams& params) const;
+  struct AttentionPlaces {
+    Place q, k, v, positions, slots, y;
+  };
+  // `keys` is the number of (row, position) pairs, for the cost.
+  void Attention(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
+                 double keys) const;
+  void SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,
+               uint32_t rows) const;
+  void Argmax(Queue queue, Place x, Place ids, const ArgmaxParams& params) const;
+
+ private:
+  struct Cost {
+    double flops, bytes, rows;
+  };
+  template <typename Params>
+  void Launch(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+              const Params& params, const Cost& cost) const;
+  template <typename Params>
+  void LaunchMatmul(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+                    const Params& params, const Cost& cost) const;
+  void Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+              const Grid& grid, const void* params, size_t params_bytes, const Cost& cost) const;
+
+  het::api::Program program_;
+  std::map<std::string, het::api::Kernel> kernels_;
+  het_kernel_form form_ = HET_FORM_NATIVE;
+};
+
+}  // namespace hetllm
+
+#endif  // HET_ENGINE_KERNEL_SET_H_

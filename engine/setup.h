@@ -1,0 +1,58 @@
+// Setup: from the command line's options to a session and an engine; what the commands share.
+//
+// Errors are thrown as Error with the program's exit codes.
+#ifndef HET_ENGINE_SETUP_H_
+#define HET_ENGINE_SETUP_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/model.h"
+#include "engine/slices.h"
+
+namespace hetllm {
+
+// Options of every command that runs a model.
+struct RunOptions {
+  std::string model;
+  std::string slices;  // empty: AcquireDefault
+  std::string activations = "f32";
+  uint32_t context = 0;  // 0: what the run needs
+  uint32_t chunk = 0;    // rows of a prefill micro-batch; 0: chosen
+  std::string objective = "throughput";
+  bool recalibrate = false;
+  bool embedded = false;
+  std::string socket;
+  std::string simulate;
+};
+void AddRunOptions(CLI::App& app, RunOptions& options);
+
+// What a run will do, as far as memory and planning need it.
+struct RunShape {
+  uint32_t prompts = 1;
+  uint32_t longest_prompt = 1;
+  uint64_t prompt_tokens = 1;  // of all prompts
+  uint32_t max_new = 1;
+  bool greedy = true;
+  bool all_logits = false;  // of every token, not only the last of a prompt
+};
+
+// A daemon if one answers, else embedded; as the options say. Unreachable when a daemon was
+// demanded.
+het::api::Session OpenSession(const RunOptions& options);
+EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
+                                const RunShape& shape, size_t slices);
+std::vector<SliceSpec> SpecsOf(const RunOptions& options);
+// Acquires, calibrates, plans and loads. Notes and the progress bar go to stderr.
+std::unique_ptr<Engine> MakeEngine(const het::api::Session& session, const Model& model,
+                                   const RunOptions& options, const RunShape& shape);
+// Notes on stderr.
+void PrintNote(const std::string& text);
+
+}  // namespace hetllm
+
+#endif  // HET_ENGINE_SETUP_H_

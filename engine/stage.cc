@@ -1,0 +1,253 @@
+#include "engine/stage.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.h"
+
+namespace hetllm {
+namespace {
+
+constexpr uint64_t kAlignment = 256;  // of the parts of the scratch buffer
+
+uint64_t Padded(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// The parts of the scratch buffer, in order: bytes of each for a stage with or without blocks and
+// head.
+struct Layout {
+  uint64_t x = 0, normed = 0, q = 0, k = 0, v = 0, mixed = 0, gate = 0, up = 0, q8 = 0;
+  uint64_t positions = 0, slots = 0, wanted = 0, gathered = 0, logits = 0;
+
+  uint64_t Total() const {
+    uint64_t total = 0;
+    for (const uint64_t part :
+         {x, normed, q, k, v, mixed, gate, up, q8, positions, slots, wanted, gathered, logits}) {
+      total += Padded(part);
+    }
+    return total;
+  }
+};
+
+Layout BlockLayout(const Shape& shape, const Limits& limits) {
+  const uint64_t row = uint64_t{4} * limits.rows;
+  Layout layout;
+  layout.normed = row * shape.embd;
+  layout.q = row * shape.q_dim();
+  layout.k = row * shape.kv_dim();
+  layout.v = row * shape.kv_dim();
+  layout.mixed = row * shape.q_dim();
+  layout.gate = row * shape.ff;
+  layout.up = row * shape.ff;
+  if (limits.q8) {
+    const uint64_t widest = std::max({shape.embd, shape.q_dim(), shape.ff});
+    layout.q8 = limits.rows * Q8RowBytes(widest);
+  }
+  layout.positions = row;
+  layout.slots = row;
+  return layout;
+}
+
+void AddHead(const Shape& shape, const Limits& limits, Layout& layout) {
+  const uint64_t row = uint64_t{4} * limits.wanted;
+  layout.x = uint64_t{4} * limits.rows * shape.embd;
+  layout.wanted = row;
+  layout.gathered = 2 * row * shape.embd;  // as gathered, and normed
+  if (limits.greedy) {
+    layout.logits = row * shape.vocab;
+  }
+  if (limits.q8) {
+    layout.q8 = std::max<uint64_t>(layout.q8, limits.wanted * Q8RowBytes(shape.embd));
+  }
+}
+
+uint64_t CacheBytes(const Model& model, const Limits& limits) {
+  return uint64_t{limits.slots} * limits.context * model.shape().kv_dim() * sizeof(float);
+}
+
+}  // namespace
+
+uint64_t Stage::LayerBytes(const Model& model, size_t layer, const Limits& limits) {
+  uint64_t bytes = Weights::ChargedBytes(model, layer);
+  if (layer != 0 && layer != model.head_layer()) {
+    bytes += 2 * Padded(CacheBytes(model, limits));
+  }
+  if (layer == model.head_layer()) {
+    Layout layout;
+    AddHead(model.shape(), limits, layout);
+    bytes += layout.Total();
+  }
+  return bytes;
+}
+
+uint64_t Stage::ScratchBytes(const Model& model, const Limits& limits) {
+  return BlockLayout(model.shape(), limits).Total();
+}
+
+uint64_t Stage::InputBytes(const Model& model, size_t begin, const Limits& limits) {
+  const uint64_t row = begin == 0 ? sizeof(int32_t) : model.shape().embd * sizeof(float);
+  return limits.rows * row;
+}
+
+uint64_t Stage::OutputBytes(const Model& model, size_t end, const Limits& limits) {
+  if (end < model.layer_count()) {
+    return uint64_t{limits.rows} * model.shape().embd * sizeof(float);
+  }
+  return uint64_t{limits.wanted} * (limits.greedy ? 1 : model.shape().vocab) * sizeof(float);
+}
+
+Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& kernels,
+             size_t begin, size_t end, const Limits& limits, const LoadProgress& progress)
+    : model_(model),
+      kernels_(kernels),
+      begin_(begin),
+      end_(end),
+      limits_(limits),
+      weights_(model, lease, begin, end, progress) {
+  Layout layout;
+  const size_t first_block = std::max<size_t>(begin, 1);
+  const size_t last_block = std::min(end, model.head_layer());
+  if (first_block < last_block) {
+    layout = BlockLayout(model.shape(), limits);
+    const uint64_t half = Padded(CacheBytes(model, limits));
+    for (size_t layer = first_block; layer < last_block; ++layer) {
+      caches_.push_back({lease.CreateBuffer(2 * half), half});
+    }
+  }
+  if (last()) {
+    AddHead(model.shape(), limits, layout);
+  }
+  if (layout.Total() == 0) {
+    return;  // the embedding alone needs nothing
+  }
+  scratch_ = lease.CreateBuffer(layout.Total());
+  uint64_t offset = 0;
+  const auto place = [&](uint64_t bytes, Place& part) {
+    part = scratch_.At(offset);
+    offset += Padded(bytes);
+  };
+  place(layout.x, x_);
+  place(layout.normed, normed_);
+  place(layout.q, q_);
+  place(layout.k, k_);
+  place(layout.v, v_);
+  place(layout.mixed, mixed_);
+  place(layout.gate, gate_);
+  place(layout.up, up_);
+  place(layout.q8, q8_);
+  place(layout.positions, positions_);
+  place(layout.slots, slots_);
+  place(layout.wanted, wanted_);
+  place(layout.gathered, gathered_);
+  place(layout.logits, logits_);
+}
+
+uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
+                        het_buffer* output) {
+  const Shape& shape = model_.shape();
+  const uint32_t rows = batch.rows();
+  if (rows == 0 || rows > limits_.rows || batch.wanted.size() > limits_.wanted) {
+    throw het::api::Error(
+        HET_INVALID_ARGUMENT,
+        Cat("a micro-batch of ", rows, " rows, ", batch.wanted.size(),
+            " wanted; this stage was made for ", limits_.rows, " and ", limits_.wanted));
+  }
+  const uint64_t activation_bytes = uint64_t{rows} * shape.embd * sizeof(float);
+  // The residual stream lives in the output, or beside the head in scratch.
+  const Place x = last() ? x_ : Place{output, 0};
+  if (first()) {
+    kernels_.GetRows(queue, model_.embedding().type, weights_.Of(model_.embedding()),
+                     Place{input, 0}, x, {rows, shape.embd, shape.vocab});
+  } else {
+    queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+  }
+  if (!caches_.empty()) {
+    queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
+    queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
+  }
+  const size_t first_block = std::max<size_t>(begin_, 1) - 1;
+  for (size_t i = 0; i < caches_.size(); ++i) {
+    RunBlock(queue, batch, first_block + i, x);
+  }
+  if (!last()) {
+    return activation_bytes;
+  }
+  if (batch.wanted.empty()) {
+    return 0;
+  }
+  RunHead(queue, batch, x, {output, 0});
+  return batch.wanted.size() * (limits_.greedy ? 1 : shape.vocab) * sizeof(float);
+}
+
+bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.HasQ8(w.type); }
+
+void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
+                     std::initializer_list<Product> products, bool accumulate) {
+  const auto width = static_cast<uint32_t>(n_in);
+  bool quantised = false;
+  for (const Product& product : products) {
+    const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
+                              accumulate ? 1u : 0u};
+    if (!UsesQ8(*product.w)) {
+      kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
+      continue;
+    }
+    if (!quantised) {
+      kernels_.Quantize(queue, x, q8_, {rows, width});
+      quantised = true;
+    }
+    kernels_.MatmulQ8(queue, product.w->type, weights_.Of(*product.w), q8_, product.y, params);
+  }
+}
+
+void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t index, Place x) {
+  const Shape& shape = model_.shape();
+  const BlockTensors& block = model_.block(index);
+  const uint32_t rows = batch.rows();
+  const Cache& cache = caches_[index - (std::max<size_t>(begin_, 1) - 1)];
+  const Place keys = cache.buffer.At(0);
+  const Place values = cache.buffer.At(cache.values);
+
+  kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
+  Multiply(queue, rows, shape.embd, normed_, {{block.q, q_}, {block.k, k_}, {block.v, v_}}, false);
+  constexpr uint32_t kNormPairing = 0;  // what GGUF files of llama models are permuted for
+  kernels_.Rope(queue, q_, positions_,
+                {rows, shape.heads, shape.head_dim, shape.rope_dim, kNormPairing, shape.rope_base});
+  kernels_.Rope(
+      queue, k_, positions_,
+      {rows, shape.kv_heads, shape.head_dim, shape.rope_dim, kNormPairing, shape.rope_base});
+  const KvAppendParams append{rows, shape.kv_dim(), limits_.context};
+  kernels_.KvAppend(queue, k_, positions_, slots_, keys, append);
+  kernels_.KvAppend(queue, v_, positions_, slots_, values, append);
+  double pairs = 0;
+  for (const int32_t position : batch.positions) {
+    pairs += position + 1;
+  }
+  kernels_.Attention(queue, {q_, keys, values, positions_, slots_, mixed_},
+                     {rows, shape.heads, shape.kv_heads, shape.head_dim, limits_.context,
+                      1 / std::sqrt(static_cast<float>(shape.head_dim))},
+                     pairs);
+  Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
+
+  kernels_.RmsNorm(queue, x, weights_.Of(*block.ffn_norm), normed_, {rows, shape.embd, shape.eps});
+  Multiply(queue, rows, shape.embd, normed_, {{block.gate, gate_}, {block.up, up_}}, false);
+  kernels_.SiluMul(queue, gate_, up_, gate_, {rows * shape.ff}, rows);
+  Multiply(queue, rows, shape.ff, gate_, {{block.down, x}}, true);
+}
+
+void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output) {
+  const Shape& shape = model_.shape();
+  const auto wanted = static_cast<uint32_t>(batch.wanted.size());
+  const Place normed = gathered_ + uint64_t{limits_.wanted} * shape.embd * sizeof(float);
+  queue.Write(batch.wanted.data(), wanted_.buffer, wanted_.offset, wanted * 4u);
+  kernels_.GetRows(queue, WeightType::kF32, x, wanted_, gathered_,
+                   {wanted, shape.embd, batch.rows()});
+  kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,
+                   {wanted, shape.embd, shape.eps});
+  const Place logits = limits_.greedy ? logits_ : output;
+  Multiply(queue, wanted, shape.embd, normed, {{&model_.head(), logits}}, false);
+  if (limits_.greedy) {
+    kernels_.Argmax(queue, logits, output, {wanted, shape.vocab});
+  }
+}
+
+}  // namespace hetllm

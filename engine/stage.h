@@ -1,0 +1,91 @@
+// Stage: a run of pipeline layers [begin, end) of a model on one lease: weights, KV cache, scratch
+// memory, and the function that enqueues one micro-batch.
+//
+// Input: token ids int32[rows] for the stage with layer 0, else activations f32[rows][embd].
+// Output: activations, or of the stage with the head the logits f32[wanted][vocab], or
+// int32[wanted] with Limits::greedy.
+//
+// Owns its buffers; the lease, the kernels and the model must outlive it. Enqueue is called by one
+// thread at a time, items in order, always with the same queue: order on the queue is what keeps
+// scratch and cache right, nothing waits. Errors are het::api::Error; the constructor fails with
+// ResourceExhausted when the lease's quota is too small.
+#ifndef HET_ENGINE_STAGE_H_
+#define HET_ENGINE_STAGE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/kernel_set.h"
+#include "engine/microbatch.h"
+#include "engine/model.h"
+#include "engine/weights.h"
+#include "het/het.hpp"
+
+namespace hetllm {
+
+// How large the batches of a run get; equal for all stages.
+struct Limits {
+  uint32_t rows = 1;     // of a micro-batch
+  uint32_t wanted = 1;   // rows of a micro-batch whose logits are wanted
+  uint32_t slots = 1;    // sequences in the KV cache
+  uint32_t context = 1;  // tokens of a sequence
+  bool greedy = false;   // the last stage gives the best token instead of the logits
+  bool q8 = false;       // activations in 8 bits where the device has the kernels
+};
+
+class Stage {
+ public:
+  Stage(const Model& model, const het::api::Lease& lease, const KernelSet& kernels, size_t begin,
+        size_t end, const Limits& limits, const LoadProgress& progress = nullptr);
+
+  size_t begin() const { return begin_; }
+  size_t end() const { return end_; }
+  bool first() const { return begin_ == 0; }
+  bool last() const { return end_ == model_.layer_count(); }
+  bool in_place() const { return weights_.in_place(); }
+
+  // Returns the bytes of output that the queued work will write.
+  uint64_t Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
+                   het_buffer* output);
+
+  // Memory, for the planner. What a layer takes on any slice: weights, cache, and for the head its
+  // scratch.
+  static uint64_t LayerBytes(const Model& model, size_t layer, const Limits& limits);
+  // What a slice with any block takes beside its layers.
+  static uint64_t ScratchBytes(const Model& model, const Limits& limits);
+  static uint64_t InputBytes(const Model& model, size_t begin, const Limits& limits);
+  static uint64_t OutputBytes(const Model& model, size_t end, const Limits& limits);
+
+ private:
+  struct Cache {
+    het::api::Buffer buffer;
+    uint64_t values;  // offset of the V half
+  };
+
+  void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t index, Place x);
+  void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
+  // y (+)= W x for every (W, y), quantising x once where that is wanted and possible.
+  struct Product {
+    const GgufTensor* w;
+    Place y;
+  };
+  void Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
+                std::initializer_list<Product> products, bool accumulate);
+  bool UsesQ8(const GgufTensor& w) const;
+
+  const Model& model_;
+  const KernelSet& kernels_;
+  const size_t begin_;
+  const size_t end_;
+  const Limits limits_;
+  Weights weights_;
+  std::vector<Cache> caches_;  // per block
+  het::api::Buffer scratch_;
+  // Inside scratch_:
+  Place x_{}, normed_{}, q_{}, k_{}, v_{}, mixed_{}, gate_{}, up_{}, q8_{}, positions_{}, slots_{},
+      wanted_{}, gathered_{}, logits_{};
+};
+
+}  // namespace hetllm
+
+#endif  // HET_ENGINE_STAGE_H_
