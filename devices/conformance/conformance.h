@@ -11,15 +11,17 @@
 //       .select = [](const het::DeviceInfo& info) { return info.vendor == "PoCL"; },
 //       .form = het::KernelForm::kPortable,
 //       .unsupported = {{"Memory.WrapsHostMemory*", "PoCL copies what it is asked to wrap"}},
-//       .expected_failures = {{"Timeline.GivesAnEventFd", "driver bug 1234: no completion callback"}},
+//       .expected_failures = {{"Timeline.GivesAnEventFd", "driver bug 1234: no completion
+//       callback"}},
 //   });
 //   }  // namespace
 //
 //   het_test(opencl_conformance_test SRCS opencl_conformance_test.cc
 //            DEPS het_backend_opencl het_conformance TIMEOUT 120)
 //
-// gtest_main is enough. A test's full name is `<name>/<Suite>.<Test>`; the lists use `<Suite>.<Test>`
-// and may use * and ?. Several devices join with several calls (in one file or more).
+// gtest_main is enough. A test's full name is `<name>/<Suite>.<Test>`; the lists use
+// `<Suite>.<Test>` and may use * and ?. Several devices join with several calls (in one file or
+// more).
 //
 // Rules: an entry of a list that matches no test fails the program; a test of `expected_failures`
 // that passes fails; a device that is not there is a failure and no skip, unless `required` is
@@ -53,14 +55,14 @@ struct Backend {
   std::string name;  // of the instantiation: letters, digits, '_'
   std::function<absl::StatusOr<std::unique_ptr<Driver>>()> create_driver;
   // The first device of Enumerate() for which this is true; null: the first whose state is kOk.
-  std::function<bool(const DeviceInfo&)> select;
-  OpenOptions open;
+  std::function<bool(const DeviceInfo&)> select = {};
+  OpenOptions open = {};
   // The form its kernels must turn out to have: the programs of the suite carry both.
   KernelForm form = KernelForm::kNative;
   // Not run, because the device cannot. Listed on stdout with the reason.
-  std::vector<Excuse> unsupported;
+  std::vector<Excuse> unsupported = {};
   // Run, and must fail.
-  std::vector<Excuse> expected_failures;
+  std::vector<Excuse> expected_failures = {};
   // false: where create_driver says Unavailable, the tests are skipped.
   bool required = true;
 };
