@@ -188,6 +188,7 @@ Json ToJson(const Lease& lease, int64_t now_boottime) {
   json["holder"] = std::string(HolderName(lease.holder));
   json["state"] = std::string(LeaseStateName(lease.state));
   json["generation"] = lease.generation;
+  if (lease.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(lease.ttl_ms);
   if (lease.expiry_boottime != 0) {
     const int64_t left = lease.expiry_boottime - now_boottime;
     json["expiresInSeconds"] = left > 0 ? static_cast<double>(left / 1'000'000) / 1000.0 : 0.0;
@@ -212,6 +213,9 @@ absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime) {
   HET_ASSIGN_OR_RETURN(const std::string state, Text(json, "state", "tried"));
   HET_ASSIGN_OR_RETURN(lease.state, ParseLeaseState(state));
   HET_ASSIGN_OR_RETURN(lease.generation, Number(json, "generation"));
+  HET_ASSIGN_OR_RETURN(const uint64_t ttl_ms, Number(json, "ttlMs"));
+  if (ttl_ms > INT64_MAX) return InvalidField("ttlMs", "is too large");
+  lease.ttl_ms = static_cast<int64_t>(ttl_ms);
   absl::StatusOr<double> left = JsonNumber(json, "expiresInSeconds", -1);
   if (!left.ok()) return InvalidField("expiresInSeconds", left.status().message());
   if (*left >= 0 && *left < 1e9) {

@@ -63,6 +63,7 @@ struct Lease {
   Slice slice;
   LeaseState state = LeaseState::kTried;
   uint64_t generation = 0;      // fencing: grows with every change of the lease
+  int64_t ttl_ms = 0;           // what was asked; counts from Confirm or Renew. 0: none
   int64_t expiry_boottime = 0;  // nanoseconds of CLOCK_BOOTTIME; 0: none
 };
 
@@ -87,8 +88,8 @@ Json ToJson(const Slice& slice);
 absl::StatusOr<Slice> SliceFromJson(const Json& json);
 
 // The slice's members (its own id as "slice") and {"id","tenant","uid","pid","startTime","holder",
-// "state","generation","expiresInSeconds"}. expiresInSeconds counts from `now_boottime` and is left
-// out when the lease has no expiry.
+// "state","generation","ttlMs","expiresInSeconds"}. expiresInSeconds counts from `now_boottime`; it
+// and ttlMs are left out when there is none.
 Json ToJson(const Lease& lease, int64_t now_boottime);
 absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime);
 

@@ -24,6 +24,7 @@ Lease SampleLease() {
   lease.slice.core_parts = {Share::kWhole, 2500};
   lease.state = LeaseState::kConfirmed;
   lease.generation = 9;
+  lease.ttl_ms = 3'600'000;
   lease.expiry_boottime = 60'000'000'000;
   return lease;
 }

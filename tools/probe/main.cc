@@ -1,0 +1,99 @@
+// het-probe: what devices one backend sees, as one JSON object on stdout. hetd runs one per
+// backend, with a time limit, so that a driver that hangs or crashes takes only its probe along.
+//
+//   het-probe --list                      {"backends":["cpu",..]}
+//   het-probe --backend NAME              {"backend":"cpu","devices":[..]}
+//                                      or {"backend":"opencl","unavailable":"reason"}
+//   --measure        also measures bandwidth and compute of each device
+//   --profile FILE   the profile of simulated devices
+//
+// Exit code 0 with an answer, 2 for wrong usage. What a driver prints goes to stderr.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "base/json.h"
+#include "base/log.h"
+#include "devices/registry.h"
+#include "tools/probe/measure_device.h"
+
+namespace het::probe {
+namespace {
+
+struct Options {
+  bool list = false;
+  std::string backend;
+  std::string profile;
+  bool measure = false;
+};
+
+Json Unavailable(const Options& options, const absl::Status& status) {
+  return {{"backend", options.backend}, {"unavailable", std::string(status.message())}};
+}
+
+Json Probe(const Options& options) {
+  DriverOptions driver_options;
+  if (!options.profile.empty()) driver_options.settings["profile"] = options.profile;
+  const auto driver = CreateDriver(options.backend, driver_options);
+  if (!driver.ok()) return Unavailable(options, driver.status());
+  auto devices = (*driver)->Enumerate();
+  if (!devices.ok()) return Unavailable(options, devices.status());
+  Json list = Json::array();
+  for (DeviceInfo& device : *devices) {
+    if (options.measure) {
+      const absl::Status measured = MeasureDevice(**driver, device);
+      if (!measured.ok()) Log().info("{} is not measured: {}", device.name, measured.ToString());
+    }
+    list.push_back(ToJson(device));
+  }
+  return {{"backend", options.backend}, {"devices", std::move(list)}};
+}
+
+// The answer's own descriptor; file descriptor 1 becomes stderr for the drivers.
+int TakeStdout() {
+  const int answer = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (answer >= 0) dup2(STDERR_FILENO, STDOUT_FILENO);
+  return answer;
+}
+
+bool Print(int descriptor, const Json& json) {
+  const std::string text = PrintJson(json) + "\n";
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = write(descriptor, text.data() + done, text.size() - done);
+    if (wrote <= 0) return false;
+    done += static_cast<size_t>(wrote);
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Prints the devices that one backend sees, as JSON");
+  auto* what = app.add_option_group("what");
+  what->add_flag("--list", options.list, "print the backends that were built in");
+  what->add_option("--backend", options.backend, "the backend to look at");
+  what->require_option(1);
+  app.add_option("--profile", options.profile, "profile file of simulated devices");
+  app.add_flag("--measure", options.measure, "measure bandwidth and compute of each device");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const int answer = TakeStdout();
+  if (answer < 0) return 1;
+  const Json json = options.list ? Json{{"backends", BackendNames()}} : Probe(options);
+  const bool printed = Print(answer, json);
+  // Not through the drivers' destructors: some hang or crash in them, and the answer is out.
+  fflush(nullptr);
+  _exit(printed ? 0 : 1);
+}
+
+}  // namespace
+}  // namespace het::probe
+
+int main(int argc, char** argv) { return het::probe::Main(argc, argv); }

@@ -1,0 +1,145 @@
+#include "tools/probe/measure_device.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "base/units.h"
+#include "devices/cpu/measure.h"
+#include "devices/device.h"
+
+namespace het::probe {
+namespace {
+
+constexpr char kSource[] = R"(
+struct YardstickParams { uint per_item; };
+
+// Each item sums every (number of items)-th float4: neighbours read neighbours.
+HET_KERNEL void read_memory(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParams p) {
+  __global const float4* in = HET_PTR(const float4, 0);
+  __global float* out = HET_PTR(float, 1);
+  const size_t items = get_global_size(0);
+  float4 sum = (float4)(0.0f);
+  size_t at = get_global_id(0);
+  for (uint i = 0; i < p.per_item; ++i, at += items) sum += in[at];
+  out[get_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
+}
+
+HET_KERNEL void multiply_add(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParams p) {
+  __global float* out = HET_PTR(float, 1);
+  float4 a = (float4)(get_global_id(0)), b = a + 1.0f, c = a + 2.0f, d = a + 3.0f;
+  for (uint i = 0; i < p.per_item; ++i) {
+    a = mad(a, 0.999f, 0.001f);
+    b = mad(b, 0.999f, 0.001f);
+    c = mad(c, 0.999f, 0.001f);
+    d = mad(d, 0.999f, 0.001f);
+  }
+  const float4 sum = a + b + c + d;
+  out[get_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
+}
+)";
+
+struct Params {
+  uint32_t per_item;
+};
+
+constexpr uint32_t kGroup = 64;
+constexpr uint32_t kGroups = 256;
+constexpr uint64_t kItems = uint64_t{kGroup} * kGroups;
+constexpr uint64_t kReadBytes = 128 * kMiB;
+constexpr double kFlopsPerRound = 4 * 4 * 2;  // four float4 multiply-adds
+
+// One device with what both kernels need.
+class Yardstick {
+ public:
+  static absl::StatusOr<Yardstick> Make(Driver& driver, const DeviceInfo& info) {
+    Yardstick made;
+    HET_ASSIGN_OR_RETURN(made.device_, driver.Open(info.uuid, {}));
+    if (!made.device_->Can(kRunsPortable)) {
+      return absl::UnimplementedError("the device runs no portable kernels");
+    }
+    const uint64_t bytes = std::min(kReadBytes, info.memory_bytes / 4 / kMiB * kMiB);
+    if (bytes == 0) return absl::UnimplementedError("the device has too little memory to measure");
+    HET_ASSIGN_OR_RETURN(made.in_, made.device_->Allocate(bytes));
+    HET_ASSIGN_OR_RETURN(made.out_, made.device_->Allocate(kItems * sizeof(float)));
+    ProgramSource source;
+    source.name = "yardstick";
+    source.portable = kSource;
+    HET_ASSIGN_OR_RETURN(made.program_, made.device_->Build(source));
+    HET_ASSIGN_OR_RETURN(made.queue_, made.device_->CreateQueue(QueueKind::kCompute));
+    HET_ASSIGN_OR_RETURN(made.done_, made.device_->CreateTimeline());
+    HET_RETURN_IF_ERROR(made.queue_->Fill(*made.in_, 0, bytes, 0));
+    return made;
+  }
+
+  // Seconds of the fastest of `rounds` launches.
+  absl::StatusOr<double> Time(absl::string_view name, uint32_t per_item, int rounds) {
+    HET_ASSIGN_OR_RETURN(const Kernel* kernel, program_->GetKernel(name));
+    const BufferArg buffers[] = {{in_.get(), 0}, {out_.get(), 0}};
+    const Params params = {per_item};
+    Launch launch;
+    launch.kernel = kernel;
+    launch.groups[0] = kGroups;
+    launch.group_size[0] = kGroup;
+    launch.buffers = buffers;
+    launch.params =
+        absl::MakeConstSpan(reinterpret_cast<const std::byte*>(&params), sizeof(params));
+    double best = 0;
+    for (int round = 0; round < rounds; ++round) {
+      const int64_t begin = Clock::Real().MonotonicNanos();
+      HET_RETURN_IF_ERROR(queue_->Submit(launch, {.waits = {}, .signal = {done_, ++value_}}));
+      HET_RETURN_IF_ERROR(queue_->Flush());
+      HET_RETURN_IF_ERROR(done_->Wait(value_, absl::Seconds(2)));
+      const double seconds = static_cast<double>(Clock::Real().MonotonicNanos() - begin) * 1e-9;
+      if (round == 0 || seconds < best) best = seconds;
+    }
+    return best;
+  }
+
+  uint64_t read_bytes() const { return in_->bytes(); }
+
+ private:
+  std::unique_ptr<Device> device_;
+  Ref<Buffer> in_;
+  Ref<Buffer> out_;
+  Ref<Program> program_;
+  Ref<Timeline> done_;
+  std::unique_ptr<Queue> queue_;  // last: its destructor waits for what is queued
+  uint64_t value_ = 0;
+};
+
+absl::Status MeasurePortable(Driver& driver, DeviceInfo& info) {
+  HET_ASSIGN_OR_RETURN(Yardstick yardstick, Yardstick::Make(driver, info));
+  const uint32_t reads = static_cast<uint32_t>(yardstick.read_bytes() / kItems / 16);
+  HET_ASSIGN_OR_RETURN(const double read_s, yardstick.Time("read_memory", reads, 4));
+  const double read_bytes = static_cast<double>(kItems) * reads * 16;
+  // Enough rounds that the launch itself does not count, on a fast device too.
+  uint32_t rounds = 256;
+  double mad_s = 0;
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    HET_ASSIGN_OR_RETURN(mad_s, yardstick.Time("multiply_add", rounds, 2));
+    if (mad_s > 0.004) break;
+    rounds *= 4;
+  }
+  if (read_s > 0) info.memory_bytes_per_s = read_bytes / read_s;
+  if (mad_s > 0) info.flops_per_s = static_cast<double>(kItems) * rounds * kFlopsPerRound / mad_s;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status MeasureDevice(Driver& driver, DeviceInfo& info) {
+  if (info.state != DeviceState::kOk || info.simulated || info.memory_bytes_per_s > 0) {
+    return absl::OkStatus();
+  }
+  if (info.backend != "cpu") return MeasurePortable(driver, info);
+  HET_ASSIGN_OR_RETURN(const cpu::HostRates rates, cpu::MeasureHost(info.cores));
+  info.memory_bytes_per_s = rates.read_bytes_per_s;
+  info.flops_per_s = rates.f32_flops_per_s;
+  return absl::OkStatus();
+}
+
+}  // namespace het::probe
