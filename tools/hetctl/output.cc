@@ -13,7 +13,8 @@ namespace {
 
 std::string Scalar(const std::string& key, const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_unsigned() && key.size() >= 5 && key.compare(key.size() - 5, 5, "Bytes") == 0) {
+  if (value.is_number_unsigned() && key.size() >= 5 &&
+      key.compare(key.size() - 5, 5, "Bytes") == 0) {
     return absl::StrCat(FormatBytes(value.get<uint64_t>()), " (", value.get<uint64_t>(), ")");
   }
   return PrintJson(value);
@@ -45,13 +46,16 @@ void PrintFields(const Json& object, int indent) {
       PrintFields(value, indent + 2);
     } else if (value.is_array() && !value.empty() && value.front().is_object()) {
       std::printf("%*s%s\n", indent, "", label.c_str());
-      for (const Json& entry : value) std::printf("%*s- %s\n", indent + 2, "", PrintJson(entry).c_str());
+      for (const Json& entry : value)
+        std::printf("%*s- %s\n", indent + 2, "", PrintJson(entry).c_str());
     } else if (value.is_array()) {
       std::vector<std::string> parts;
       for (const Json& entry : value) parts.push_back(Scalar(key, entry));
-      std::printf("%*s%-*s %s\n", indent, "", static_cast<int>(width), label.c_str(), absl::StrJoin(parts, ", ").c_str());
+      std::printf("%*s%-*s %s\n", indent, "", static_cast<int>(width), label.c_str(),
+                  absl::StrJoin(parts, ", ").c_str());
     } else {
-      std::printf("%*s%-*s %s\n", indent, "", static_cast<int>(width), label.c_str(), Scalar(key, value).c_str());
+      std::printf("%*s%-*s %s\n", indent, "", static_cast<int>(width), label.c_str(),
+                  Scalar(key, value).c_str());
     }
   }
 }
@@ -60,17 +64,24 @@ void PrintFields(const Json& object, int indent) {
 
 ExitCode ExitCodeFor(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return kExitOk;
-    case absl::StatusCode::kNotFound: return kExitNotFound;
-    case absl::StatusCode::kUnavailable: return kExitUnreachable;
-    case absl::StatusCode::kResourceExhausted: return kExitNoCapacity;
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    case absl::StatusCode::kUnavailable:
+      return kExitUnreachable;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitNoCapacity;
     case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated: return kExitDenied;
-    default: return kExitError;
+    case absl::StatusCode::kUnauthenticated:
+      return kExitDenied;
+    default:
+      return kExitError;
   }
 }
 
-std::string FormatTable(const std::vector<Column>& columns, const std::vector<Json>& items, bool wide, bool headers) {
+std::string FormatTable(const std::vector<Column>& columns, const std::vector<Json>& items,
+                        bool wide, bool headers) {
   std::vector<const Column*> shown;
   for (const Column& column : columns) {
     if (wide || !column.wide) shown.push_back(&column);
@@ -96,7 +107,8 @@ std::string FormatTable(const std::vector<Column>& columns, const std::vector<Js
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string padding(width[i] - row[i].size(), ' ');
-      absl::StrAppend(&line, i == 0 ? "" : "  ", shown[i]->right ? padding : "", row[i], shown[i]->right ? "" : padding);
+      absl::StrAppend(&line, i == 0 ? "" : "  ", shown[i]->right ? padding : "", row[i],
+                      shown[i]->right ? "" : padding);
     }
     absl::StripTrailingAsciiWhitespace(&line);
     absl::StrAppend(&text, line, "\n");
@@ -104,7 +116,8 @@ std::string FormatTable(const std::vector<Column>& columns, const std::vector<Js
   return text;
 }
 
-void PrintList(const std::vector<Column>& columns, const std::vector<Json>& items, Format format, bool headers) {
+void PrintList(const std::vector<Column>& columns, const std::vector<Json>& items, Format format,
+               bool headers) {
   switch (format) {
     case Format::kJson:
       std::printf("%s\n", PrintJson(Json{{"apiVersion", "het/v1"}, {"items", items}}, 2).c_str());

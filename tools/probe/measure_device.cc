@@ -15,16 +15,14 @@ namespace het::probe {
 namespace {
 
 constexpr char kSource[] = R"(
-struct YardstickParams { uint per_item; };
+struct YardstickParams { uint per_item; uint begin_step; uint step; };
 
-// Each item sums every (number of items)-th float4: neighbours read neighbours.
 HET_KERNEL void read_memory(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParams p) {
   __global const float4* in = HET_PTR(const float4, 0);
   __global float* out = HET_PTR(float, 1);
-  const size_t items = get_global_size(0);
   float4 sum = (float4)(0.0f);
-  size_t at = get_global_id(0);
-  for (uint i = 0; i < p.per_item; ++i, at += items) sum += in[at];
+  size_t at = get_global_id(0) * p.begin_step;
+  for (uint i = 0; i < p.per_item; ++i, at += p.step) sum += in[at];
   out[get_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
 }
 
@@ -42,8 +40,12 @@ HET_KERNEL void multiply_add(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParam
 }
 )";
 
+// Item i reads the float4s i * begin_step + n * step: a run of its own on processors, whose items
+// run one after the other; beside its neighbours' on devices that run items side by side.
 struct Params {
   uint32_t per_item;
+  uint32_t begin_step;
+  uint32_t step;
 };
 
 constexpr uint32_t kGroup = 64;
@@ -79,7 +81,9 @@ class Yardstick {
   absl::StatusOr<double> Time(absl::string_view name, uint32_t per_item, int rounds) {
     HET_ASSIGN_OR_RETURN(const Kernel* kernel, program_->GetKernel(name));
     const BufferArg buffers[] = {{in_.get(), 0}, {out_.get(), 0}};
-    const Params params = {per_item};
+    const bool is_cpu = device_->info().kind == DeviceKind::kCpu;
+    const Params params = {per_item, is_cpu ? per_item : 1,
+                           is_cpu ? 1 : static_cast<uint32_t>(kItems)};
     Launch launch;
     launch.kernel = kernel;
     launch.groups[0] = kGroups;
