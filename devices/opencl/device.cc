@@ -96,14 +96,9 @@ bool TryInPlace(const ClDeviceParts& parts, cl_context context, cl_device_id id)
 
 }  // namespace
 
-ClBuffer::ClBuffer(ClDevice& device, cl_mem memory, uint64_t bytes, void* host, Storage storage,
-                   MemoryKind kind)
-    : Buffer(device, bytes, host),
-      memory_(memory),
-      storage_(storage),
-      kind_(kind),
-      serial_(NextSerial()) {
-  if (kind_ == MemoryKind::kDevice && storage_ != Storage::kWrapped) {
+ClBuffer::ClBuffer(ClDevice& device, cl_mem memory, uint64_t bytes, void* host, Storage storage)
+    : Buffer(device, bytes, host), memory_(memory), storage_(storage), serial_(NextSerial()) {
+  if (storage_ != Storage::kWrapped) {
     device.allocated_.fetch_add(bytes, std::memory_order_relaxed);
   }
 }
@@ -112,7 +107,7 @@ ClBuffer::~ClBuffer() {
   auto& owner = static_cast<ClDevice&>(device());
   owner.api().clReleaseMemObject(memory_);  // a pinned buffer's map ends with it
   if (storage_ == Storage::kOwned) std::free(host());
-  if (kind_ == MemoryKind::kDevice && storage_ != Storage::kWrapped) {
+  if (storage_ != Storage::kWrapped) {
     owner.allocated_.fetch_sub(bytes(), std::memory_order_relaxed);
   }
 }
@@ -198,16 +193,16 @@ absl::Status ClDevice::CheckSize(uint64_t bytes) const {
 
 absl::StatusOr<Ref<Buffer>> ClDevice::DoAllocate(uint64_t bytes, MemoryKind kind) {
   HET_RETURN_IF_ERROR(CheckSize(bytes));
-  if (in_place()) return AllocateInPlace(bytes, kind);
+  if (in_place()) return AllocateInPlace(bytes);
   if (kind == MemoryKind::kStaging) return AllocatePinned(bytes);
   cl_int error = CL_SUCCESS;
   cl_mem memory = api().clCreateBuffer(context_, CL_MEM_READ_WRITE, bytes, nullptr, &error);
   HET_CL_RETURN_IF_ERROR(error,
                          absl::StrCat("allocating ", FormatBytes(bytes), " on ", info().name));
-  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, nullptr, Storage::kDriver, kind));
+  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, nullptr, Storage::kDriver));
 }
 
-absl::StatusOr<Ref<Buffer>> ClDevice::AllocateInPlace(uint64_t bytes, MemoryKind kind) {
+absl::StatusOr<Ref<Buffer>> ClDevice::AllocateInPlace(uint64_t bytes) {
   void* host = AllocateHost(bytes);
   if (host == nullptr) {
     return absl::ResourceExhaustedError(
@@ -220,7 +215,7 @@ absl::StatusOr<Ref<Buffer>> ClDevice::AllocateInPlace(uint64_t bytes, MemoryKind
     std::free(host);
     return ErrorStatus(error, absl::StrCat("allocating ", FormatBytes(bytes), " on ", info().name));
   }
-  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, host, Storage::kOwned, kind));
+  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, host, Storage::kOwned));
 }
 
 absl::StatusOr<Ref<Buffer>> ClDevice::AllocatePinned(uint64_t bytes) {
@@ -237,8 +232,7 @@ absl::StatusOr<Ref<Buffer>> ClDevice::AllocatePinned(uint64_t bytes) {
   }
   api().clReleaseCommandQueue(queue);
   HET_CL_RETURN_IF_ERROR(error, what);
-  return Ref<Buffer>(
-      MakeRef<ClBuffer>(*this, memory, bytes, host, Storage::kPinned, MemoryKind::kStaging));
+  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, host, Storage::kPinned));
 }
 
 absl::StatusOr<Ref<Buffer>> ClDevice::DoWrapHostMemory(void* address, uint64_t bytes,
@@ -250,8 +244,7 @@ absl::StatusOr<Ref<Buffer>> ClDevice::DoWrapHostMemory(void* address, uint64_t b
   cl_mem memory = api().clCreateBuffer(context_, flags, bytes, address, &error);
   HET_CL_RETURN_IF_ERROR(
       error, absl::StrCat("wrapping ", FormatBytes(bytes), " of host memory on ", info().name));
-  return Ref<Buffer>(
-      MakeRef<ClBuffer>(*this, memory, bytes, address, Storage::kWrapped, MemoryKind::kDevice));
+  return Ref<Buffer>(MakeRef<ClBuffer>(*this, memory, bytes, address, Storage::kWrapped));
 }
 
 absl::StatusOr<std::unique_ptr<Queue>> ClDevice::DoCreateQueue(QueueKind kind) {

@@ -34,8 +34,7 @@ enum class Storage {
 class ClBuffer final : public Buffer {
  public:
   // Takes over `memory`; for kOwned also `host`, which std::free releases.
-  ClBuffer(ClDevice& device, cl_mem memory, uint64_t bytes, void* host, Storage storage,
-           MemoryKind kind);
+  ClBuffer(ClDevice& device, cl_mem memory, uint64_t bytes, void* host, Storage storage);
 
   cl_mem memory() const { return memory_; }
   Storage storage() const { return storage_; }
@@ -48,7 +47,6 @@ class ClBuffer final : public Buffer {
 
   const cl_mem memory_;
   const Storage storage_;
-  const MemoryKind kind_;
   const uint64_t serial_;
 };
 
@@ -103,7 +101,7 @@ class ClDevice final : public Device {
   absl::StatusOr<Ref<Program>> DoBuild(const ProgramSource& source) override;
 
   absl::Status CheckSize(uint64_t bytes) const;
-  absl::StatusOr<Ref<Buffer>> AllocateInPlace(uint64_t bytes, MemoryKind kind);
+  absl::StatusOr<Ref<Buffer>> AllocateInPlace(uint64_t bytes);
   absl::StatusOr<Ref<Buffer>> AllocatePinned(uint64_t bytes);
 
   const ClDeviceParts parts_;

@@ -272,7 +272,6 @@ TEST_P(Platforms, WorksWithoutHostAddressableMemory) {
   ASSERT_TRUE(done->Wait(1, kLong).ok());
   EXPECT_EQ(memcmp(in->host(), out->host(), 4096), 0);
   EXPECT_EQ(queue->Fill(*in, 0, 16, 1).code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(device->allocated_bytes(), 4096u) << "staging is host memory";
 }
 
 TEST(OpenCl, RefusesTwoSetsOfCores) {

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/status.h"
 #include "devices/kernels/prelude.h"
 #include "devices/opencl/device.h"
@@ -32,10 +34,19 @@ std::string BuildLog(const Api& api, cl_program program, cl_device_id id) {
   return std::string(absl::StripAsciiWhitespace(log.c_str()));
 }
 
+// PoCL renames what has the name of a built-in function: the kernel "step" becomes "_cl_step".
+std::string NameInSource(absl::string_view driver_name, absl::string_view text) {
+  absl::string_view name = driver_name;
+  if (!absl::StrContains(text, driver_name)) absl::ConsumePrefix(&name, "_cl_");
+  return std::string(name);
+}
+
 }  // namespace
 
-ClKernel::ClKernel(std::string name, const ClProgram& program, uint32_t arguments)
+ClKernel::ClKernel(std::string name, std::string driver_name, const ClProgram& program,
+                   uint32_t arguments)
     : Kernel(std::move(name), KernelForm::kPortable),
+      driver_name_(std::move(driver_name)),
       program_(program),
       arguments_(arguments),
       serial_(NextSerial()) {}
@@ -52,9 +63,9 @@ absl::StatusOr<const Kernel*> ClProgram::GetKernel(absl::string_view name) const
       absl::StrCat("no kernel \"", name, "\"; there are: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status ClProgram::FindKernels(const std::string& program_name) {
+absl::Status ClProgram::FindKernels(const ProgramSource& source) {
   const Api& api = device_.api();
-  const std::string what = absl::StrCat("kernels of program ", program_name);
+  const std::string what = absl::StrCat("kernels of program ", source.name);
   size_t bytes = 0;
   HET_CL_RETURN_IF_ERROR(
       api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, 0, nullptr, &bytes), what);
@@ -69,7 +80,8 @@ absl::Status ClProgram::FindKernels(const std::string& program_name) {
     error = api.clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof(arguments), &arguments, nullptr);
     api.clReleaseKernel(kernel);
     HET_CL_RETURN_IF_ERROR(error, absl::StrCat(what, ", ", name));
-    kernels_.push_back(std::make_unique<ClKernel>(std::string(name), *this, arguments));
+    kernels_.push_back(std::make_unique<ClKernel>(NameInSource(name, source.portable),
+                                                  std::string(name), *this, arguments));
   }
   return absl::OkStatus();
 }
@@ -90,7 +102,7 @@ absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource&
                                                    BuildLog(api, handle, id)));
   }
   HET_CL_RETURN_IF_ERROR(error, absl::StrCat("building ", source.name, " on ", device.info().name));
-  HET_RETURN_IF_ERROR(program->FindKernels(source.name));
+  HET_RETURN_IF_ERROR(program->FindKernels(source));
   return Ref<Program>(program);
 }
 

@@ -21,14 +21,17 @@ class ClProgram;
 
 class ClKernel final : public Kernel {
  public:
-  ClKernel(std::string name, const ClProgram& program, uint32_t arguments);
+  ClKernel(std::string name, std::string driver_name, const ClProgram& program, uint32_t arguments);
 
   const ClProgram& program() const { return program_; }
+  // What clCreateKernel knows it by.
+  const std::string& driver_name() const { return driver_name_; }
   uint32_t arguments() const { return arguments_; }
   // Never the same for two kernels of this process.
   uint64_t serial() const { return serial_; }
 
  private:
+  const std::string driver_name_;
   const ClProgram& program_;
   const uint32_t arguments_;
   const uint64_t serial_;
@@ -46,7 +49,7 @@ class ClProgram final : public Program {
  private:
   friend absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source);
   ~ClProgram() override;
-  absl::Status FindKernels(const std::string& program_name);
+  absl::Status FindKernels(const ProgramSource& source);
 
   ClDevice& device_;
   const cl_program program_;

@@ -427,7 +427,7 @@ absl::StatusOr<ClQueue::OwnKernel*> ClQueue::Own(const ClKernel& kernel) {
   if (own == nullptr) {
     cl_int error = CL_SUCCESS;
     const cl_kernel made =
-        api_.clCreateKernel(kernel.program().program(), kernel.name().c_str(), &error);
+        api_.clCreateKernel(kernel.program().program(), kernel.driver_name().c_str(), &error);
     HET_CL_RETURN_IF_ERROR(error, absl::StrCat("kernel ", kernel.name()));
     own = std::make_unique<OwnKernel>();
     own->kernel = made;
