@@ -104,7 +104,7 @@ const std::vector<Kind>& Kinds() {
         TextColumn("STATE", "state"),
         BytesColumn("MEMORY", "memoryBytes"),
         {"UNITS", [](const Json& item) { return Text(item, "computeUnits"); }, false, true},
-        PercentColumn("FREE", "/free/sharePercent"),
+        PercentColumn("FREE", "/freeSharePercent"),
         {"SAME SILICON AS",
          [](const Json& item) {
            std::vector<std::string> ids =

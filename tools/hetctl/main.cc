@@ -5,6 +5,17 @@
 
 #include "tools/hetctl/command.h"
 
+namespace {
+
+bool IsCommand(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->check_name(name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace het::hetctl;
   CLI::App app{"Inspects and steers het, the machine made of this node's devices.", "hetctl"};
@@ -34,7 +45,7 @@ int main(int argc, char** argv) {
   RegisterPlan(app, globals);
   RegisterDoctor(app, globals);
 
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+  if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) {
     std::fprintf(stderr, "hetctl: no command \"%s\"; hetctl --help lists them\n", argv[1]);
     return kExitUsage;
   }
