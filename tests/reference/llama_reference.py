@@ -17,7 +17,12 @@ import numpy as np
 import gguf
 
 # Metadata or tensors that would change the result and that this reference does not implement.
-_UNSUPPORTED_TENSORS = ("rope_freqs.weight", "blk.0.attn_q.bias", "blk.0.attn_q_norm.weight", "blk.0.ffn_gate_inp.weight")
+_UNSUPPORTED_TENSORS = (
+    "rope_freqs.weight",
+    "blk.0.attn_q.bias",
+    "blk.0.attn_q_norm.weight",
+    "blk.0.ffn_gate_inp.weight",
+)
 
 
 class Model:

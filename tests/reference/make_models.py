@@ -58,7 +58,7 @@ MODELS = {
 
 
 def random_tensors(shape, rng):
-    """[(name, array)] with every product's output of about the size of its input and logits of standard deviation ~2."""
+    """[(name, array)] ; a product's output is about the size of its input, logits have a standard deviation of ~2."""
     width = shape.embd // shape.heads * shape.kv_heads
     residual = 1 / np.sqrt(2 * shape.layers)
 
@@ -68,7 +68,7 @@ def random_tensors(shape, rng):
     def norm():
         return 1 + 0.2 * rng.standard_normal(shape.embd)
 
-    # A tied head reads normalised activations, so it wants rows of length ~2; the embedding alone would have rows of sqrt(embd).
+    # A tied head reads normalised activations, so it wants rows of length ~2; a mere embedding has rows of sqrt(embd).
     named = [("token_embd", matrix(VOCAB, shape.embd, 2.0) if shape.tied else rng.standard_normal((VOCAB, shape.embd)))]
     for layer in range(shape.layers):
         named += [
