@@ -18,6 +18,16 @@ void RefuseNoData(const Slice& slice) {
   }
 }
 
+// A lost device fails every call.
+bool IsLost(const Slice& slice) {
+  try {
+    slice.lease.CreateBuffer(64);
+    return false;
+  } catch (const het::api::Error& error) {
+    return error.code() == HET_DATA_LOSS;
+  }
+}
+
 }  // namespace
 
 Engine::Engine(const het::api::Session& session, const Model& model, std::vector<Slice> slices,
@@ -46,11 +56,24 @@ Engine::Engine(const het::api::Session& session, const Model& model, std::vector
   if (options_.limits.q8 && !q8_missing && !model.CanUseQ8() && options_.note) {
     options_.note("the model has no q8_0 or q4_0 matrices; activations stay f32");
   }
+  costs_.resize(slices_.size());
+  StartOn(false, "");
+}
+
+void Engine::Calibrate() {
   for (size_t i = 0; i < slices_.size(); ++i) {
-    costs_.push_back(Calibrate(model_, *slices_[i], *kernels_[i], options_.limits,
-                               options_.workload, options_.use_stored_costs));
+    if (slices_.size() == 1 && costs_[i].prefill.empty()) {
+      // Nothing to choose: equal costs will do.
+      costs_[i].prefill.resize(model_.layer_count());
+      costs_[i].decode.resize(model_.layer_count());
+      return;
+    }
+    if (!costs_[i].prefill.empty()) {
+      continue;  // known from before
+    }
+    costs_[i] = hetllm::Calibrate(model_, *slices_[i], *kernels_[i], options_.limits,
+                                  options_.workload, options_.use_stored_costs);
   }
-  Start();
 }
 
 Engine::~Engine() = default;
@@ -175,32 +198,63 @@ std::vector<StageReport> Engine::Report() const {
 
 void Engine::ResetStats() { pipeline_.ResetStats(); }
 
-void Engine::Recover() {
-  const int failed = pipeline_.failed_stage();
-  if (failed < 0) {
-    throw Error("the pipeline failed, but no stage of it did");
-  }
-  const Slice& lost = *slices_[placement_.stages[static_cast<size_t>(failed)].slice];
-  const std::string name = lost.name;
-  const std::string device = lost.device;  // with all slices of it
-  pipeline_ = het::api::Pipeline();
-  stages_.clear();
+// Gives back every slice of `device` (of a lost one all slices are lost) and every other one that
+// says it is lost.
+void Engine::DropLost(const std::string& device) {
+  std::vector<std::string> names;
   for (size_t i = slices_.size(); i-- > 0;) {
-    if (slices_[i]->device == device) {
-      const auto at = static_cast<std::ptrdiff_t>(i);
-      kernels_.erase(kernels_.begin() + at);
-      costs_.erase(costs_.begin() + at);
-      slices_.erase(slices_.begin() + at);
+    if (slices_[i]->device != device && !IsLost(*slices_[i])) {
+      continue;
+    }
+    names.push_back(slices_[i]->name);
+    const auto at = static_cast<std::ptrdiff_t>(i);
+    kernels_.erase(kernels_.begin() + at);
+    costs_.erase(costs_.begin() + at);
+    slices_.erase(slices_.begin() + at);
+  }
+  if (names.empty()) {
+    throw Error("work was lost, but every slice says that its device is well; giving up");
+  }
+  for (const std::string& name : names) {
+    if (slices_.empty()) {
+      throw Error(Cat("slice '", name, "' was lost and there is no other to go on with"),
+                  Exit::kNoCapacity);
+    }
+    if (options_.note) {
+      options_.note(Cat("slice '", name, "' was lost; going on with ", slices_.size(),
+                        slices_.size() == 1 ? " slice" : " slices"));
     }
   }
-  if (slices_.empty()) {
-    throw Error(Cat("slice '", name, "' was lost and there is no other"), Exit::kNoCapacity);
+}
+
+void Engine::Recover() {
+  const int failed = pipeline_ ? pipeline_.failed_stage() : -1;
+  std::string device;
+  if (failed >= 0) {
+    device = slices_[placement_.stages[static_cast<size_t>(failed)].slice]->device;
   }
-  if (options_.note) {
-    options_.note(Cat("slice '", name, "' was lost; going on with ", slices_.size(),
-                      slices_.size() == 1 ? " slice" : " slices"));
+  StartOn(true, device);
+}
+
+void Engine::StartOn(bool lost, std::string device) {
+  for (;;) {
+    pipeline_ = het::api::Pipeline();
+    stages_.clear();
+    if (lost) {
+      DropLost(device);
+    }
+    try {
+      Calibrate();
+      Start();
+      return;
+    } catch (const het::api::Error& error) {
+      if (error.code() != HET_DATA_LOSS) {
+        throw;
+      }
+      lost = true;  // one more, while starting: it says so itself
+      device.clear();
+    }
   }
-  Start();
 }
 
 }  // namespace hetllm

@@ -77,7 +77,11 @@ class Engine {
   void Recover();
 
  private:
+  void Calibrate();
   void Start();
+  void DropLost(const std::string& device);
+  // Calibrates, plans and loads on the slices there are; `lost`: but first without those of `device` and the lost ones.
+  void StartOn(bool lost, std::string device);
   void MeasureLinks(PlacementInputs& inputs) const;
 
   const het::api::Session& session_;

@@ -15,9 +15,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double MsSince(Clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-}
+// Adds the time of its life, also when an exception ends it.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(double& ms) : ms_(ms), begin_(Clock::now()) {}
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+  ~PhaseTimer() { ms_ += std::chrono::duration<double, std::milli>(Clock::now() - begin_).count(); }
+
+ private:
+  double& ms_;
+  const Clock::time_point begin_;
+};
 
 }  // namespace
 
@@ -185,7 +194,7 @@ std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() const {
 }
 
 void Generator::Prefill() {
-  const auto begin = Clock::now();
+  const PhaseTimer timer(timings_.prefill_ms);
   const auto flights = MakePrefill();
   {
     Inbox inbox;
@@ -197,7 +206,6 @@ void Generator::Prefill() {
       timings_.prefill_tokens += flight->batch.rows();
     }
   }
-  timings_.prefill_ms += MsSince(begin);
   timings_.prefill_items += static_cast<uint32_t>(flights.size());
 }
 
@@ -238,7 +246,7 @@ void Generator::SubmitGroup(Flight& group, Inbox& inbox) {
 }
 
 void Generator::Decode() {
-  const auto begin = Clock::now();
+  const PhaseTimer timer(timings_.decode_ms);
   const auto groups = MakeGroups();
   timings_.decode_groups = static_cast<uint32_t>(groups.size());
   {
@@ -252,7 +260,6 @@ void Generator::Decode() {
       SubmitGroup(*group, inbox);
     }
   }
-  timings_.decode_ms += MsSince(begin);
 }
 
 }  // namespace hetllm
