@@ -52,7 +52,8 @@ class Beam {
     int position;
     uint64_t key;  // of the multiset
     Amounts remaining;
-    double margin;  // the smallest share of the whole by which the unused slices could cover more than the rest
+    double margin;  // the smallest share of the whole by which the unused slices could cover more
+                    // than the rest
   };
 
   bool Expand(int n) {
@@ -83,7 +84,7 @@ class Beam {
   double Margin(const Node& node) const {
     double margin = 1e30;
     for (int p = 0; p < kPotentials; ++p) {
-      const std::vector<int64_t>& phi = probe_.model().phi(p);
+      const std::vector<int64_t>& phi = probe_.phi(p);
       if (phi.back() == 0) continue;
       const int64_t spare = phi[node.position] + node.remaining[p] - phi.back();
       margin = std::min(margin, static_cast<double>(spare) / static_cast<double>(phi.back()));
@@ -91,8 +92,8 @@ class Beam {
     return margin;
   }
 
-  // Keeps the furthest of the chains with one multiset and group; two multisets with one key would cost one of them its
-  // place, no more.
+  // Keeps the furthest of the chains with one multiset and group; two multisets with one key would
+  // cost one of them its place, no more.
   void Offer(const Node& node, int group) {
     const uint64_t key = node.key ^ (static_cast<uint64_t>(group) * 0xD6E8FEB86659FD93u);
     const auto [it, inserted] = best_.try_emplace(key, next_.size());

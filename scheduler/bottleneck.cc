@@ -25,12 +25,19 @@ class Minimiser {
     RaiseByCapacity();
     DescendByBeam();
     ProveExactly();
-    best_.lower_bound = best_.optimal ? best_.ticks : std::min(best_.ticks, model_.SmallestCandidateAbove(infeasible_));
+    best_.lower_bound = best_.optimal
+                            ? best_.ticks
+                            : std::min(best_.ticks, model_.SmallestCandidateAbove(infeasible_));
     if (best_.lower_bound == best_.ticks) best_.optimal = true;
     return std::move(best_);
   }
 
  private:
+  // Fitting weights costs more than it saves where there are few sets of slices.
+  Probe MakeProbe(int64_t bottleneck, int rounds) {
+    return Probe(model_, bottleneck, model_.slices() > 8 ? &weights_ : nullptr, rounds);
+  }
+
   void Improve(std::vector<Stage> stages, const char* solver) {
     best_.ticks = model_.Bottleneck(stages);
     best_.stages = std::move(stages);
@@ -43,14 +50,15 @@ class Minimiser {
     best_.proof = proof;
   }
 
-  // Whether the bisection between these is worth another step; exact values are the later steps' work.
+  // Whether the bisection between these is worth another step; exact values are the later steps'
+  // work.
   static bool Apart(int64_t low, int64_t high) { return high - low > (high >> 14) + 1; }
 
   void RaiseByCapacity() {
     int64_t possible = best_.ticks;
     while (Apart(infeasible_, possible)) {
       const int64_t middle = infeasible_ + (possible - infeasible_) / 2;
-      if (Probe(model_, middle).ProvenInfeasible()) {
+      if (MakeProbe(middle, weights_.empty() ? 100 : 20).ProvenInfeasible()) {
         RaiseInfeasible(middle, "capacity bound");
       } else {
         possible = middle;
@@ -59,7 +67,7 @@ class Minimiser {
   }
 
   bool TryBeam(int64_t bottleneck) {
-    SearchResult result = BeamSearch(Probe(model_, bottleneck), width_, budget_);
+    SearchResult result = BeamSearch(MakeProbe(bottleneck, 20), width_, budget_);
     if (result.verdict == Verdict::kInfeasible) RaiseInfeasible(bottleneck, "capacity bound");
     if (result.verdict != Verdict::kFeasible) return false;
     Improve(std::move(result.stages), "beam search");
@@ -79,7 +87,7 @@ class Minimiser {
   }
 
   Verdict TryExactly(int64_t bottleneck) {
-    SearchResult result = SetSearch(Probe(model_, bottleneck), budget_);
+    SearchResult result = SetSearch(MakeProbe(bottleneck, 300), budget_);
     if (result.verdict == Verdict::kFeasible) Improve(std::move(result.stages), "exact set search");
     if (result.verdict == Verdict::kInfeasible) {
       RaiseInfeasible(bottleneck, "exhaustive search over the sets of slices");
@@ -87,8 +95,8 @@ class Minimiser {
     return result.verdict;
   }
 
-  // Asks for the next smaller possible bottleneck; where that is feasible the beam was off, and every second question
-  // halves what is left.
+  // Asks for the next smaller possible bottleneck; where that is feasible the beam was off, and
+  // every second question halves what is left.
   void ProveExactly() {
     bool halve = false;
     while (true) {
@@ -128,6 +136,7 @@ class Minimiser {
   SearchBudget& budget_;
   const int width_;
   int64_t infeasible_ = -1;  // the largest bottleneck that is proven infeasible
+  LayerWeights weights_;
   Bottleneck best_;
 };
 
@@ -139,14 +148,15 @@ SearchResult FindWithin(const TickModel& model, int64_t bottleneck, SearchBudget
   return result.verdict == Verdict::kUnknown ? SetSearch(probe, budget) : result;
 }
 
-Bottleneck MinimiseBottleneck(const TickModel& model, std::vector<Stage> stages, SearchBudget& budget) {
+Bottleneck MinimiseBottleneck(const TickModel& model, std::vector<Stage> stages,
+                              SearchBudget& budget) {
   return Minimiser(model, std::move(stages), budget).Run();
 }
 
 SumProblem LatencyProblem(const Instance& instance, const TickModel& model, int64_t bottleneck) {
   SumProblem problem;
   problem.layers = model.layers();
-  problem.phi = model.phi(2).back() > 0 ? model.phi(2) : model.phi(0);
+  problem.phi = model.measure(2).back() > 0 ? model.measure(2) : model.measure(0);
   for (int v = 0; v < model.slices(); ++v) {
     std::vector<int> reach;
     model.FillReach(v, bottleneck, reach);
@@ -163,7 +173,8 @@ SumProblem LatencyProblem(const Instance& instance, const TickModel& model, int6
     for (int u = 0; u < model.slices(); ++u) {
       for (int v = 0; v < model.slices(); ++v) {
         if (u == v) continue;
-        problem.links[u][v] = model.LinkTicks(u, v) <= bottleneck ? instance.LinkMs(u, v) : kNoChain;
+        problem.links[u][v] =
+            model.LinkTicks(u, v) <= bottleneck ? instance.LinkMs(u, v) : kNoChain;
       }
     }
   }

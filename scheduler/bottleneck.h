@@ -1,4 +1,5 @@
-// The smallest bottleneck of a TickModel: the driver of the beam search, the capacity bound and the exact search.
+// The smallest bottleneck of a TickModel: the driver of the beam search, the capacity bound and the
+// exact search.
 //
 // Internal to scheduler/. Pure; memory and work are bounded by the budget.
 #ifndef HET_SCHEDULER_BOTTLENECK_H_
@@ -27,9 +28,11 @@ struct Bottleneck {
 SearchResult FindWithin(const TickModel& model, int64_t bottleneck, SearchBudget& budget);
 
 // `stages` is any plan within memory.
-Bottleneck MinimiseBottleneck(const TickModel& model, std::vector<Stage> stages, SearchBudget& budget);
+Bottleneck MinimiseBottleneck(const TickModel& model, std::vector<Stage> stages,
+                              SearchBudget& budget);
 
-// The problem whose cost is latency, over the plans whose stages and transfers all take at most `bottleneck` ticks.
+// The problem whose cost is latency, over the plans whose stages and transfers all take at most
+// `bottleneck` ticks.
 SumProblem LatencyProblem(const Instance& instance, const TickModel& model, int64_t bottleneck);
 
 }  // namespace het::scheduler

@@ -1,4 +1,5 @@
-// The oracle of the planner's tests: looks at every plan of a small instance, and shares no code with the searches.
+// The oracle of the planner's tests: looks at every plan of a small instance, and shares no code
+// with the searches.
 #ifndef HET_SCHEDULER_BRUTE_FORCE_TEST_UTIL_H_
 #define HET_SCHEDULER_BRUTE_FORCE_TEST_UTIL_H_
 
@@ -9,7 +10,8 @@
 
 namespace het::scheduler {
 
-// The objective of the best plan, infinity where none fits. Exponential: for up to 6 slices and 10 layers.
+// The objective of the best plan, infinity where none fits. Exponential: for up to 6 slices and 10
+// layers.
 class BruteForce {
  public:
   explicit BruteForce(const Instance& instance)

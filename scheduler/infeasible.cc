@@ -11,7 +11,9 @@ namespace het::scheduler {
 namespace {
 
 // Rounded for reading and exact for checking.
-std::string Bytes(int64_t bytes) { return absl::StrCat(FormatBytes(bytes), " (", bytes, " bytes)"); }
+std::string Bytes(int64_t bytes) {
+  return absl::StrCat(FormatBytes(bytes), " (", bytes, " bytes)");
+}
 
 int64_t Room(const SliceSpec& slice) {
   return std::max<int64_t>(0, slice.memory_bytes - slice.reserved_bytes);
@@ -29,7 +31,8 @@ bool FitsWith(const Instance& instance, int64_t extra, SearchBudget& budget) {
 int64_t ExtraPerSlice(const Instance& instance, SearchBudget& budget) {
   int64_t enough = 0;  // one slice alone
   for (int v = 0; v < instance.SliceCount(); ++v) {
-    const int64_t need = instance.StageBytes(v, 0, instance.LayerCount()) - instance.slices[v].memory_bytes;
+    const int64_t need =
+        instance.StageBytes(v, 0, instance.LayerCount()) - instance.slices[v].memory_bytes;
     enough = v == 0 ? need : std::min(enough, need);
   }
   int64_t too_little = 0;
@@ -43,11 +46,10 @@ int64_t ExtraPerSlice(const Instance& instance, SearchBudget& budget) {
 }  // namespace
 
 absl::Status ExplainInfeasible(const Instance& instance, bool proven, SearchBudget budget) {
-  const auto largest =
-      std::max_element(instance.slices.begin(), instance.slices.end(),
-                       [](const SliceSpec& a, const SliceSpec& b) {
-                         return a.memory_bytes - a.reserved_bytes < b.memory_bytes - b.reserved_bytes;
-                       });
+  const auto largest = std::max_element(
+      instance.slices.begin(), instance.slices.end(), [](const SliceSpec& a, const SliceSpec& b) {
+        return a.memory_bytes - a.reserved_bytes < b.memory_bytes - b.reserved_bytes;
+      });
   int64_t all_layers = 0;
   for (int i = 0; i < instance.LayerCount(); ++i) {
     const int64_t bytes = instance.LayerBytes(i);
@@ -64,8 +66,8 @@ absl::Status ExplainInfeasible(const Instance& instance, bool proven, SearchBudg
   if (all_layers > all_room) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "memory: the ", instance.LayerCount(), " layers need ", Bytes(all_layers), "; the ",
-        instance.SliceCount(), " slices together have ", Bytes(all_room), " for layers: ",
-        Bytes(all_layers - all_room), " short. More or larger slices would do"));
+        instance.SliceCount(), " slices together have ", Bytes(all_room),
+        " for layers: ", Bytes(all_layers - all_room), " short. More or larger slices would do"));
   }
   const int64_t extra = ExtraPerSlice(instance, budget);
   return absl::ResourceExhaustedError(absl::StrCat(

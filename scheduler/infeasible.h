@@ -10,9 +10,10 @@
 
 namespace het::scheduler {
 
-// ResourceExhausted for an instance without a plan. In this order of preference: a layer that fits no slice and by how
-// much; all slices together too small and by how much; runs of whole layers that fit no arrangement, and how much more
-// memory per slice would do. `proven` is false where the searches only failed to find a plan.
+// ResourceExhausted for an instance without a plan. In this order of preference: a layer that fits
+// no slice and by how much; all slices together too small and by how much; runs of whole layers
+// that fit no arrangement, and how much more memory per slice would do. `proven` is false where the
+// searches only failed to find a plan.
 absl::Status ExplainInfeasible(const Instance& instance, bool proven, SearchBudget budget);
 
 }  // namespace het::scheduler

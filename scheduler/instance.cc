@@ -17,8 +17,8 @@ absl::Status CheckMs(double ms, const std::string& path) {
 
 absl::Status CheckBytes(int64_t bytes, const std::string& path) {
   if (bytes >= 0 && bytes <= kMaxBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, " is ", bytes, "; a size is a whole number from 0 to ", kMaxBytes, " bytes"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, " is ", bytes, "; a size is a whole number from 0 to ", kMaxBytes, " bytes"));
 }
 
 absl::Status CheckSlice(const SliceSpec& slice, int layers, const std::string& path) {
@@ -31,7 +31,8 @@ absl::Status CheckSlice(const SliceSpec& slice, int layers, const std::string& p
         absl::StrCat(path, ".ms_per_layer has ", entries, " entries, ", layers, " layers"));
   }
   for (int i = 0; i < layers; ++i) {
-    HET_RETURN_IF_ERROR(CheckMs(slice.ms_per_layer[i], absl::StrCat(path, ".ms_per_layer[", i, "]")));
+    HET_RETURN_IF_ERROR(
+        CheckMs(slice.ms_per_layer[i], absl::StrCat(path, ".ms_per_layer[", i, "]")));
   }
   return absl::OkStatus();
 }
@@ -92,8 +93,8 @@ absl::Status Validate(const Instance& instance) {
         absl::StrCat("layers has ", layers, " entries; 1 to ", kMaxLayers, " can be planned"));
   }
   if (instance.slices.empty() || instance.slices.size() > kMaxSlices) {
-    return absl::InvalidArgumentError(absl::StrCat("slices has ", instance.slices.size(),
-                                                   " entries; 1 to ", kMaxSlices, " can be planned"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "slices has ", instance.slices.size(), " entries; 1 to ", kMaxSlices, " can be planned"));
   }
   for (int i = 0; i < layers; ++i) {
     const std::string path = absl::StrCat("layers[", i, "]");
@@ -105,8 +106,8 @@ absl::Status Validate(const Instance& instance) {
     const std::string path = absl::StrCat("slices[", i, "]");
     HET_RETURN_IF_ERROR(CheckSlice(instance.slices[i], layers, path));
     if (!names.insert(instance.slices[i].name).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ".name \"", instance.slices[i].name, "\" is taken by an earlier slice"));
+      return absl::InvalidArgumentError(absl::StrCat(path, ".name \"", instance.slices[i].name,
+                                                     "\" is taken by an earlier slice"));
     }
   }
   return CheckLinks(instance);

@@ -1,12 +1,15 @@
-// The planning problem: a chain of layers, a set of unequal slices, the links between them and what to minimise.
+// The planning problem: a chain of layers, a set of unequal slices, the links between them and what
+// to minimise.
 //
-// An Instance is a plain value without identity: copy it, compare its parts, change it. It holds no handle on any
-// device, so it can be written to a file, planned elsewhere and checked against an oracle (instance_json.h).
+// An Instance is a plain value without identity: copy it, compare its parts, change it. It holds no
+// handle on any device, so it can be written to a file, planned elsewhere and checked against an
+// oracle (instance_json.h).
 //
-// Cost model. A stage is a run of consecutive layers [begin, end) on one slice. Its time is the sum of the slice's
-// `ms_per_layer` over the run, for one micro-batch; its memory is `reserved_bytes` plus the run's weights and KV. One
-// micro-batch crosses from slice u to slice v in `links[u][v].Ms()`, wherever the chain is cut, and that transfer
-// overlaps with compute. Times are in milliseconds, sizes in bytes.
+// Cost model. A stage is a run of consecutive layers [begin, end) on one slice. Its time is the sum
+// of the slice's `ms_per_layer` over the run, for one micro-batch; its memory is `reserved_bytes`
+// plus the run's weights and KV. One micro-batch crosses from slice u to slice v in
+// `links[u][v].Ms()`, wherever the chain is cut, and that transfer overlaps with compute. Times are
+// in milliseconds, sizes in bytes.
 //
 // Threads: const access is safe from any number of threads.
 #ifndef HET_SCHEDULER_INSTANCE_H_
@@ -23,7 +26,7 @@ namespace het::scheduler {
 
 enum class Objective {
   kThroughput,  // the smallest bottleneck: the largest stage or transfer
-  kLatency,     // the smallest sum of stages and transfers: one micro-batch through an empty pipeline
+  kLatency,  // the smallest sum of stages and transfers: one micro-batch through an empty pipeline
 };
 
 // "throughput" or "latency".
@@ -39,7 +42,8 @@ struct SliceSpec {
   std::string name;
   std::string type;  // a hint for readers; the planner finds equal slices by their numbers alone
   int64_t memory_bytes = 0;
-  int64_t reserved_bytes = 0;        // what a stage needs besides its layers: activation buffers of the groups in flight
+  int64_t reserved_bytes =
+      0;  // what a stage needs besides its layers: activation buffers of the groups in flight
   std::vector<double> ms_per_layer;  // one entry per layer
   bool operator==(const SliceSpec&) const = default;
 };
@@ -54,14 +58,15 @@ struct Link {
 struct Instance {
   std::vector<Layer> layers;
   std::vector<SliceSpec> slices;
-  std::vector<std::vector<Link>> links;  // empty: every transfer is free; else slices x slices, the diagonal is ignored
+  std::vector<std::vector<Link>>
+      links;  // empty: every transfer is free; else slices x slices, the diagonal is ignored
   Objective objective = Objective::kThroughput;
 
   int LayerCount() const { return static_cast<int>(layers.size()); }
   int SliceCount() const { return static_cast<int>(slices.size()); }
-  double LinkMs(int from, int to) const;                   // 0 for from == to
-  double StageMs(int slice, int begin, int end) const;     // summed from begin to end
-  int64_t LayerBytes(int layer) const;                     // weights and KV
+  double LinkMs(int from, int to) const;                    // 0 for from == to
+  double StageMs(int slice, int begin, int end) const;      // summed from begin to end
+  int64_t LayerBytes(int layer) const;                      // weights and KV
   int64_t StageBytes(int slice, int begin, int end) const;  // with the slice's reserved bytes
 };
 
@@ -71,8 +76,9 @@ inline constexpr int kMaxSlices = 256;
 inline constexpr double kMaxMs = 1e15;
 inline constexpr int64_t kMaxBytes = int64_t{1} << 50;
 
-// OK, or InvalidArgument naming the field in JSON notation: "slices[2].ms_per_layer has 3 entries, 80 layers". Wants at
-// least one layer and one slice, unique non-empty slice names, times finite and not negative, sizes not negative.
+// OK, or InvalidArgument naming the field in JSON notation: "slices[2].ms_per_layer has 3 entries,
+// 80 layers". Wants at least one layer and one slice, unique non-empty slice names, times finite
+// and not negative, sizes not negative.
 absl::Status Validate(const Instance& instance);
 
 }  // namespace het::scheduler

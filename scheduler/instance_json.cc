@@ -25,7 +25,8 @@ class Reader {
       : object_(object), path_(std::move(path)), ignored_(ignored) {}
 
   absl::Status CheckObject(std::initializer_list<absl::string_view> known) const {
-    if (!object_.is_object()) return Bad(path_.empty() ? "the instance" : path_, "is not an object");
+    if (!object_.is_object())
+      return Bad(path_.empty() ? "the instance" : path_, "is not an object");
     if (ignored_ == nullptr) return absl::OkStatus();
     for (const auto& item : object_.items()) {
       bool found = false;
@@ -50,9 +51,11 @@ class Reader {
     if (value == nullptr) return required ? Bad(Path(key), "is missing") : absl::OkStatus();
     if (!value->is_number()) return Bad(Path(key), "is not a number");
     const double number = value->get<double>();
-    if (!(number >= 0 && number <= static_cast<double>(kMaxBytes)) || number != std::floor(number)) {
-      return Bad(Path(key), absl::StrCat("is ", value->dump(), "; a size is a whole number from 0 to ",
-                                         kMaxBytes, " bytes"));
+    if (!(number >= 0 && number <= static_cast<double>(kMaxBytes)) ||
+        number != std::floor(number)) {
+      return Bad(Path(key),
+                 absl::StrCat("is ", value->dump(), "; a size is a whole number from 0 to ",
+                              kMaxBytes, " bytes"));
     }
     out = static_cast<int64_t>(number);  // exact: kMaxBytes is below 2^53
     return absl::OkStatus();
@@ -215,7 +218,8 @@ std::string InstanceToJson(const Instance& instance) {
       for (size_t v = 0; v < instance.links[u].size(); ++v) {
         const Link& link = instance.links[u][v];
         row.push_back(u == v ? json(nullptr)
-                             : json{{"latency_ms", link.latency_ms}, {"ms_per_transfer", link.ms_per_transfer}});
+                             : json{{"latency_ms", link.latency_ms},
+                                    {"ms_per_transfer", link.ms_per_transfer}});
       }
       rows.push_back(std::move(row));
     }

@@ -1,13 +1,13 @@
 // Reads and writes an Instance as JSON:
 //
 //   {"layers": [{"weight_bytes": 530000000}, ...],
-//    "slices": [{"name": "a", "type": "t1", "memory_bytes": 16000000000, "ms_per_layer": [1.5, ...]}, ...],
-//    "links": [[null, {"latency_ms": 0.1, "ms_per_transfer": 0.4}], ...],
-//    "objective": "throughput"}
+//    "slices": [{"name": "a", "type": "t1", "memory_bytes": 16000000000, "ms_per_layer": [1.5,
+//    ...]}, ...], "links": [[null, {"latency_ms": 0.1, "ms_per_transfer": 0.4}], ...], "objective":
+//    "throughput"}
 //
-// `ms_per_layer` is one number per layer, or one number for all. Optional: `links` (absent, null or []: transfers are
-// free; its diagonal is not read), `objective` ("throughput"), `type`, `kv_bytes` in a layer and `reserved_bytes` in a
-// slice (both 0). Sizes are whole numbers.
+// `ms_per_layer` is one number per layer, or one number for all. Optional: `links` (absent, null or
+// []: transfers are free; its diagonal is not read), `objective` ("throughput"), `type`, `kv_bytes`
+// in a layer and `reserved_bytes` in a slice (both 0). Sizes are whole numbers.
 //
 // Pure functions, safe from any thread; nothing is kept.
 #ifndef HET_SCHEDULER_INSTANCE_JSON_H_
@@ -22,9 +22,10 @@
 
 namespace het::scheduler {
 
-// A validated instance, or InvalidArgument with the path of the first fault ("slices[2].memory_bytes is missing"), for
-// text that is not JSON with the position of the error. Unknown keys are legal; their paths are appended to `ignored`
-// where it is given, so that a caller can warn of a misspelt one.
+// A validated instance, or InvalidArgument with the path of the first fault
+// ("slices[2].memory_bytes is missing"), for text that is not JSON with the position of the error.
+// Unknown keys are legal; their paths are appended to `ignored` where it is given, so that a caller
+// can warn of a misspelt one.
 absl::StatusOr<Instance> ParseInstance(absl::string_view json,
                                        std::vector<std::string>* ignored = nullptr);
 

@@ -1,5 +1,6 @@
-// Numbers multisets of classes in mixed radix and maps them to slots of a table, so that only multisets that were
-// reached take memory. Small families use a plain array, large ones a hash table.
+// Numbers multisets of classes in mixed radix and maps them to slots of a table, so that only
+// multisets that were reached take memory. Small families use a plain array, large ones a hash
+// table.
 //
 // Internal to scheduler/. Not thread-safe.
 #ifndef HET_SCHEDULER_MULTISET_INDEX_H_

@@ -17,26 +17,27 @@ absl::Status CheckStages(const Instance& instance, const std::vector<Stage>& sta
     const Stage& stage = stages[i];
     const std::string name = absl::StrCat("stage ", i);
     if (stage.slice < 0 || stage.slice >= instance.SliceCount()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, " is on slice ", stage.slice, ", there are ",
-                                                     instance.SliceCount()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " is on slice ", stage.slice, ", there are ", instance.SliceCount()));
     }
     if (used[stage.slice]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, " is on slice \"", instance.slices[stage.slice].name,
-                       "\", which an earlier stage uses"));
+      return absl::InvalidArgumentError(absl::StrCat(name, " is on slice \"",
+                                                     instance.slices[stage.slice].name,
+                                                     "\", which an earlier stage uses"));
     }
     used[stage.slice] = true;
     if (stage.begin != covered || stage.end <= stage.begin || stage.end > instance.LayerCount()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, " has layers [", stage.begin, ", ", stage.end,
-                                                     "); a run that begins at ", covered, " is needed"));
+      return absl::InvalidArgumentError(absl::StrCat(name, " has layers [", stage.begin, ", ",
+                                                     stage.end, "); a run that begins at ", covered,
+                                                     " is needed"));
     }
     covered = stage.end;
     const int64_t bytes = instance.StageBytes(stage.slice, stage.begin, stage.end);
     const SliceSpec& slice = instance.slices[stage.slice];
     if (bytes > slice.memory_bytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(name, " needs ", bytes, " bytes, slice \"", slice.name, "\" has ",
-                       slice.memory_bytes, ": ", bytes - slice.memory_bytes, " short"));
+      return absl::ResourceExhaustedError(absl::StrCat(name, " needs ", bytes, " bytes, slice \"",
+                                                       slice.name, "\" has ", slice.memory_bytes,
+                                                       ": ", bytes - slice.memory_bytes, " short"));
     }
   }
   if (covered != instance.LayerCount()) {

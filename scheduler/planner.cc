@@ -26,7 +26,8 @@ double LargestTime(const Instance& instance) {
     for (double ms : slice.ms_per_layer) largest = std::max(largest, ms);
   }
   for (int u = 0; u < instance.SliceCount(); ++u) {
-    for (int v = 0; v < instance.SliceCount(); ++v) largest = std::max(largest, instance.LinkMs(u, v));
+    for (int v = 0; v < instance.SliceCount(); ++v)
+      largest = std::max(largest, instance.LinkMs(u, v));
   }
   return largest;
 }
@@ -40,7 +41,8 @@ absl::StatusOr<std::vector<Stage>> AnyPlan(const Instance& instance, SearchBudge
 }
 
 // States what was proven about the plan's objective.
-void Certify(const Instance& instance, bool optimal, double lower_bound_ms, std::string proof, Plan& plan) {
+void Certify(const Instance& instance, bool optimal, double lower_bound_ms, std::string proof,
+             Plan& plan) {
   const double value = ObjectiveMs(instance, plan);
   plan.optimal = optimal;
   plan.lower_bound_ms = optimal ? value : std::min(lower_bound_ms, value);
@@ -67,7 +69,8 @@ std::vector<Stage> LeastLatencyCut(const Instance& instance, const TickModel& mo
 absl::StatusOr<Plan> PlanThroughput(const Instance& instance, SearchBudget& budget,
                                     std::vector<Stage> stages) {
   double max_ms = LargestTime(instance);
-  // A few rounds at most: the second one already has the bottleneck itself as the scale of its ticks.
+  // A few rounds at most: the second one already has the bottleneck itself as the scale of its
+  // ticks.
   for (int round = 0;; ++round) {
     const TickModel model(instance, max_ms);
     const Bottleneck best = MinimiseBottleneck(model, std::move(stages), budget);
@@ -86,12 +89,15 @@ absl::StatusOr<Plan> PlanThroughput(const Instance& instance, SearchBudget& budg
   }
 }
 
-// Orders to start the local search from: the given chain, then the slices it lacks; and all slices, fastest first.
-std::vector<std::vector<int>> StartingOrders(const Instance& instance, const std::vector<Stage>& stages) {
+// Orders to start the local search from: the given chain, then the slices it lacks; and all slices,
+// fastest first.
+std::vector<std::vector<int>> StartingOrders(const Instance& instance,
+                                             const std::vector<Stage>& stages) {
   std::vector<int> fastest(instance.SliceCount());
   std::iota(fastest.begin(), fastest.end(), 0);
   std::vector<double> ms;
-  for (int v = 0; v < instance.SliceCount(); ++v) ms.push_back(instance.StageMs(v, 0, instance.LayerCount()));
+  for (int v = 0; v < instance.SliceCount(); ++v)
+    ms.push_back(instance.StageMs(v, 0, instance.LayerCount()));
   std::stable_sort(fastest.begin(), fastest.end(), [&](int a, int b) { return ms[a] < ms[b]; });
   std::vector<int> extended;
   for (const Stage& stage : stages) extended.push_back(stage.slice);
@@ -103,7 +109,7 @@ std::vector<std::vector<int>> StartingOrders(const Instance& instance, const std
 
 absl::StatusOr<Plan> PlanLatency(const Instance& instance, SearchBudget& budget,
                                  const std::vector<Stage>& feasible) {
-  constexpr int64_t kOperationsPerStart = 4'000'000;
+  constexpr int64_t kOperationsPerStart = 20'000'000;
   const TickModel model(instance, LargestTime(instance));
   const SumProblem problem = LatencyProblem(instance, model, TickModel::kNoLimit);
   SumChain best;
@@ -113,7 +119,8 @@ absl::StatusOr<Plan> PlanLatency(const Instance& instance, SearchBudget& budget,
   }
   absl::StatusOr<Plan> plan = PlanFromStages(instance, best.stages);
   if (!plan.ok()) return plan.status();
-  // No better plan has a stage or transfer longer than this sum, so the costs can be held at its scale.
+  // No better plan has a stage or transfer longer than this sum, so the costs can be held at its
+  // scale.
   const TickModel scaled(instance, plan->latency_ms);
   best.cost = plan->latency_ms;
   const SumProof proof =
@@ -127,7 +134,8 @@ absl::StatusOr<Plan> PlanLatency(const Instance& instance, SearchBudget& budget,
   }
   const bool optimal = proof.verdict == Verdict::kFeasible;
   Certify(instance, optimal, proof.lower_bound,
-          optimal ? "exhaustive search over the sets of slices" : "capacity bound; the search ended at its budget",
+          optimal ? "exhaustive search over the sets of slices"
+                  : "capacity bound; the search ended at its budget",
           *plan);
   return plan;
 }

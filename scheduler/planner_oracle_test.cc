@@ -10,7 +10,9 @@
 namespace het::scheduler {
 namespace {
 
-bool Close(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b)) + 1e-300; }
+bool Close(double a, double b) {
+  return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b)) + 1e-300;
+}
 
 TEST(PlannerOracle, MatchesExhaustiveSearchOnTwoThousandSmallInstances) {
   RandomInstances random(20221);
@@ -22,13 +24,15 @@ TEST(PlannerOracle, MatchesExhaustiveSearchOnTwoThousandSmallInstances) {
     const absl::StatusOr<Plan> plan = MakePlan(instance);
     if (std::isinf(best)) {
       ++infeasible;
-      ASSERT_EQ(plan.status().code(), absl::StatusCode::kResourceExhausted) << InstanceToJson(instance);
+      ASSERT_EQ(plan.status().code(), absl::StatusCode::kResourceExhausted)
+          << InstanceToJson(instance);
       continue;
     }
     ASSERT_TRUE(plan.ok()) << plan.status() << "\n" << InstanceToJson(instance);
     ++of_objective[static_cast<int>(instance.objective)];
     ASSERT_TRUE(Close(ObjectiveMs(instance, *plan), best))
-        << "instance " << n << ": " << ObjectiveMs(instance, *plan) << " ms, best " << best << " ms\n"
+        << "instance " << n << ": " << ObjectiveMs(instance, *plan) << " ms, best " << best
+        << " ms\n"
         << InstanceToJson(instance) << "\n"
         << PlanToJson(instance, *plan, 0);
     ASSERT_TRUE(plan->optimal) << InstanceToJson(instance);
@@ -46,7 +50,8 @@ TEST(PlannerOracle, MatchesExhaustiveSearchOnTwoThousandSmallInstances) {
   EXPECT_GT(of_objective[1], 500);
 }
 
-// Without room for the exact search: never better than the truth, never a false proof, and a bound that holds.
+// Without room for the exact search: never better than the truth, never a false proof, and a bound
+// that holds.
 TEST(PlannerOracle, StatesAnHonestGapWhenTheBudgetEnds) {
   RandomInstances random(7);
   int unproven = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bitset>
+#include <cmath>
 
 namespace het::scheduler {
 namespace {
@@ -24,8 +25,9 @@ struct Adjacency {
     }
   }
 
-  // Whether swapping a and b maps the permitted transfers to themselves. These swaps generate a group, so the relation
-  // is transitive and one representative per class is enough to compare with.
+  // Whether swapping a and b maps the permitted transfers to themselves. These swaps generate a
+  // group, so the relation is transitive and one representative per class is enough to compare
+  // with.
   bool Swappable(int a, int b) const {
     SliceSet others;
     others.set();
@@ -38,11 +40,83 @@ struct Adjacency {
 
 }  // namespace
 
-Probe::Probe(const TickModel& model, int64_t bottleneck) : model_(model) {
+Probe::Probe(const TickModel& model, int64_t bottleneck, LayerWeights* weights,
+             int rounds)
+    : model_(model), fitted_(model.layers() + 1, 0) {
   Classify(bottleneck);
-  for (const Class& c : classes_) {
-    for (int p = 0; p < kPotentials; ++p) total_[p] += c.capacity[p] * c.count();
+  if (weights != nullptr) FitWeights(*weights, rounds);
+  FillCapacities();
+}
+
+void Probe::FillCapacities() {
+  for (Class& c : classes_) {
+    for (int p = 0; p < kPotentials; ++p) {
+      c.capacity[p] = 0;
+      for (int i = 0; i < layers(); ++i) {
+        c.capacity[p] = std::max(c.capacity[p], phi(p)[c.reach[i]] - phi(p)[i]);
+      }
+      total_[p] += c.capacity[p] * c.count();
+    }
   }
+}
+
+// Looks for weights that sum to 1 and let the slices cover as little as possible in total: less
+// than 1 proves that they cannot cover all layers. Layers that more of the heaviest runs contain
+// get lighter (Arora, Hazan and Kale, "The multiplicative weights update method", 2012). Any
+// weights are valid, so nothing depends on convergence.
+void Probe::FitWeights(LayerWeights& weights, int rounds) {
+  const int n = layers();
+  LayerWeights best = weights;
+  double least = 1e300;
+  std::vector<double> sums(n + 1);
+  std::vector<int> cover(n + 1);
+  std::vector<double> factor(model_.slices() + 1);
+  const auto covered = [&](const LayerWeights& w) {
+    for (int i = 0; i < n; ++i) sums[i + 1] = sums[i] + w[i];
+    std::fill(cover.begin(), cover.end(), 0);
+    double total = 0;
+    for (const Class& c : classes_) {
+      int heaviest = 0;
+      for (int i = 1; i < n; ++i) {
+        if (sums[c.reach[i]] - sums[i] > sums[c.reach[heaviest]] - sums[heaviest]) heaviest = i;
+      }
+      total += c.count() * (sums[c.reach[heaviest]] - sums[heaviest]);
+      cover[heaviest] += c.count();
+      cover[c.reach[heaviest]] -= c.count();
+    }
+    if (total / sums[n] < least) {
+      least = total / sums[n];
+      best = w;
+      for (double& weight : best) weight /= sums[n];
+    }
+  };
+  for (int p = 0; p < kMeasures && weights.empty(); ++p) {
+    const std::vector<int64_t>& measure = model_.measure(p);
+    if (measure.back() == 0) continue;
+    LayerWeights start(n);
+    for (int i = 0; i < n; ++i) start[i] = static_cast<double>(measure[i + 1] - measure[i]);
+    covered(start);
+  }
+  if (weights.empty()) {
+    weights = best;
+    for (double& weight : weights) weight = 0.99 * weight + 0.01 / n;  // zero could never grow
+  }
+  for (int round = 0; round < rounds && least >= 1; ++round) {
+    covered(weights);
+    const double rate = 0.3 / std::sqrt(1.0 + round);
+    for (size_t runs = 0; runs < factor.size(); ++runs) factor[runs] = std::exp(-rate * runs);
+    double total = 0;
+    int runs = 0;
+    for (int i = 0; i < n; ++i) {
+      runs += cover[i];
+      weights[i] *= factor[runs];
+      total += weights[i];
+    }
+    for (double& weight : weights) weight /= total;
+  }
+  weights = best;
+  for (int i = 0; i < n; ++i)
+    fitted_[i + 1] = fitted_[i] + std::llround(std::ldexp(weights[i], 40));
 }
 
 void Probe::Classify(int64_t bottleneck) {
@@ -69,7 +143,6 @@ void Probe::Classify(int64_t bottleneck) {
     }
     if (home == nullptr) {
       home = &classes_.emplace_back();
-      home->capacity = model_.Capacity(reach[a]);
       home->reach = std::move(reach[a]);
     }
     home->members.push_back(v);
@@ -105,7 +178,7 @@ void Probe::Group(const std::vector<std::vector<char>>& follows) {
 
 bool Probe::ProvenInfeasible() const {
   for (int p = 0; p < kPotentials; ++p) {
-    if (total_[p] < model_.phi(p).back()) return true;
+    if (total_[p] < phi(p).back()) return true;
   }
   for (int i = 0; i < layers(); ++i) {
     bool fits = false;
@@ -118,10 +191,11 @@ bool Probe::ProvenInfeasible() const {
 int Probe::LowestUseful(const Amounts& remaining) const {
   int lowest = 0;
   for (int p = 0; p < kPotentials; ++p) {
-    const std::vector<int64_t>& phi = model_.phi(p);
-    const int64_t needed = phi.back() - remaining[p];
-    if (needed <= phi[lowest]) continue;
-    lowest = static_cast<int>(std::lower_bound(phi.begin() + lowest, phi.end(), needed) - phi.begin());
+    const std::vector<int64_t>& sums = phi(p);
+    const int64_t needed = sums.back() - remaining[p];
+    if (needed <= sums[lowest]) continue;
+    lowest = static_cast<int>(std::lower_bound(sums.begin() + lowest, sums.end(), needed) -
+                              sums.begin());
   }
   return lowest;
 }

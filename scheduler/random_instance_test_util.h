@@ -1,5 +1,5 @@
-// Random planning instances for tests, the same for the same seed everywhere (std::mt19937 and own arithmetic; the
-// standard distributions differ between libraries).
+// Random planning instances for tests, the same for the same seed everywhere (std::mt19937 and own
+// arithmetic; the standard distributions differ between libraries).
 #ifndef HET_SCHEDULER_RANDOM_INSTANCE_TEST_UTIL_H_
 #define HET_SCHEDULER_RANDOM_INSTANCE_TEST_UTIL_H_
 
@@ -24,9 +24,10 @@ class RandomInstances {
   bool OneIn(int n) { return Whole(1, n) == 1; }
   double Real(double low, double high) { return low + (high - low) * (engine_() / 4294967296.0); }
 
-  // 2-5 slices and 1-8 layers with everything that can trip a planner: zero costs and sizes, layers of very different
-  // cost, equal slices, one label on different slices and two on equal ones, reserved and KV bytes, tight and hopeless
-  // memory, links that are free, equal, per pair, and slower than any stage.
+  // 2-5 slices and 1-8 layers with everything that can trip a planner: zero costs and sizes, layers
+  // of very different cost, equal slices, one label on different slices and two on equal ones,
+  // reserved and KV bytes, tight and hopeless memory, links that are free, equal, per pair, and
+  // slower than any stage.
   Instance Small() {
     Instance instance;
     const int layers = Whole(1, 8);
@@ -71,7 +72,8 @@ class RandomInstances {
     for (SliceSpec& kind : kinds) {
       const double speed = Real(0.5, 5.0);
       for (double ms : shape) kind.ms_per_layer.push_back(ms * speed);
-      kind.memory_bytes = memory_limits ? static_cast<int64_t>(Real(0.8, 3.0) * share) : 1000 * share;
+      kind.memory_bytes =
+          memory_limits ? static_cast<int64_t>(Real(0.8, 3.0) * share) : 1000 * share;
     }
     for (int v = 0; v < slices; ++v) {
       instance.slices.push_back(kinds[v % types]);
@@ -101,7 +103,8 @@ class RandomInstances {
  private:
   double LayerMs() { return OneIn(8) ? 0.0 : OneIn(3) ? Whole(1, 4) : Real(0.01, 10); }
 
-  SliceSpec Fresh(const std::vector<double>& shape, bool proportional, int tightness, int64_t total, int slices) {
+  SliceSpec Fresh(const std::vector<double>& shape, bool proportional, int tightness, int64_t total,
+                  int slices) {
     SliceSpec slice;
     const double factor = OneIn(3) ? Whole(1, 4) : Real(0.1, 8);
     for (double ms : shape) slice.ms_per_layer.push_back(proportional ? ms * factor : LayerMs());

@@ -1,4 +1,5 @@
-// Each search alone against exhaustive search: in a whole planning call one could hide the other's mistakes.
+// Each search alone against exhaustive search: in a whole planning call one could hide the other's
+// mistakes.
 #include <cmath>
 
 #include "gtest/gtest.h"
@@ -56,12 +57,13 @@ TEST(SetSearch, IsFeasibleAtTheOptimumAndInfeasibleJustBelow) {
   }
 }
 
-// The furthest end of a chain is not enough: b can only take layer 1, so a must stop before it although it could hold
-// both, and only b may hand over to c.
+// The furthest end of a chain is not enough: b can only take layer 1, so a must stop before it
+// although it could hold both, and only b may hand over to c.
 TEST(SetSearch, StopsEarlyWhereTheNextSliceNeedsIt) {
   Instance instance;
   instance.layers = {{1, 0}, {1, 0}, {9, 0}};
-  instance.slices = {{"a", "", 2, 0, {1, 1, 1}}, {"b", "", 1, 0, {1, 1, 1}}, {"c", "", 9, 0, {9, 9, 1}}};
+  instance.slices = {
+      {"a", "", 2, 0, {1, 1, 1}}, {"b", "", 1, 0, {1, 1, 1}}, {"c", "", 9, 0, {9, 9, 1}}};
   instance.links.assign(3, std::vector<Link>(3, Link{50, 50}));
   instance.links[0][1] = instance.links[1][2] = {0, 0};
   const TickModel model(instance, 100);

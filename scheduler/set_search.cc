@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "scheduler/multiset_index.h"
+#include "scheduler/row_table.h"
 
 namespace het::scheduler {
 namespace {
@@ -38,6 +39,7 @@ class Search {
         words_((probe.layers() + kWordBits) / kWordBits),
         groups_(probe.group_count()),
         index_(Counts(probe)),
+        blocks_(static_cast<size_t>(std::max(1, groups_)) * words_, 0),
         ends_(words_) {}
 
   SearchResult Run() {
@@ -66,17 +68,12 @@ class Search {
   };
 
   // groups_ position sets of words_ words each.
-  uint64_t* Block(int state) { return blocks_.data() + static_cast<size_t>(state) * groups_ * words_; }
+  uint64_t* Block(int state) { return blocks_[state]; }
 
   int Add(uint64_t multiset, const Amounts& remaining) {
     states_.push_back({multiset, remaining, probe_.LowestUseful(remaining)});
-    blocks_.resize(states_.size() * groups_ * words_, 0);
+    blocks_.Add();
     return static_cast<int>(states_.size()) - 1;
-  }
-
-  bool TableIsFull() const {
-    const size_t row = static_cast<size_t>(groups_) * words_ * sizeof(uint64_t) + sizeof(State);
-    return static_cast<int64_t>((states_.size() + 1) * row) > budget_.table_bytes;
   }
 
   // Where a chain over this state may stand when a slice of `cls` takes over; false for nowhere.
@@ -117,7 +114,8 @@ class Search {
     Amounts remaining = states_[state].remaining;
     for (int p = 0; p < kPotentials; ++p) remaining[p] -= c.capacity[p];
     const int lowest = target >= 0 ? states_[target].lowest_useful : probe_.LowestUseful(remaining);
-    // From the furthest start down: reach is monotone, so a lower start adds nothing above a higher one's start.
+    // From the furthest start down: reach is monotone, so a lower start adds nothing above a higher
+    // one's start.
     for (int w = words_ - 1; w >= 0; --w) {
       for (uint64_t bits = ends_[w]; bits != 0;) {
         const int bit = kWordBits - 1 - std::countl_zero(bits);
@@ -132,7 +130,7 @@ class Search {
         const int first = std::max(begin + 1, lowest);
         if (first <= end) {
           if (target < 0) {
-            if (TableIsFull()) return false;
+            if (blocks_.WouldExceed(budget_.table_bytes)) return false;
             target = Add(multiset, remaining);
             index_.Slot(multiset) = target;
           }
@@ -144,7 +142,8 @@ class Search {
     return true;
   }
 
-  // Walks back from the goal. No parents are stored: a predecessor is any state that explains the position.
+  // Walks back from the goal. No parents are stored: a predecessor is any state that explains the
+  // position.
   std::vector<ChainLink> Trace() {
     std::vector<ChainLink> chain = {{goal_.cls, goal_.begin, probe_.layers()}};
     int state = goal_.state;
@@ -175,7 +174,8 @@ class Search {
       const int previous = rest == 0 ? kRoot : index_.Find(rest);
       if (previous < 0 || !CollectEnds(previous, cls)) continue;
       for (int begin = next.begin - 1; begin >= 0; --begin) {
-        if (TestBit(ends_.data(), begin) && c.reach[begin] >= next.begin) return {cls, begin, previous};
+        if (TestBit(ends_.data(), begin) && c.reach[begin] >= next.begin)
+          return {cls, begin, previous};
       }
     }
     return {next.cls, 0, kRoot};  // not reached: every kept position has a predecessor
@@ -187,7 +187,7 @@ class Search {
   const int groups_;
   MultisetIndex index_;
   std::vector<State> states_;
-  std::vector<uint64_t> blocks_;
+  RowTable<uint64_t> blocks_;
   std::vector<uint64_t> ends_;
   bool found_ = false;
   Goal goal_{};
@@ -195,6 +195,8 @@ class Search {
 
 }  // namespace
 
-SearchResult SetSearch(const Probe& probe, SearchBudget& budget) { return Search(probe, budget).Run(); }
+SearchResult SetSearch(const Probe& probe, SearchBudget& budget) {
+  return Search(probe, budget).Run();
+}
 
 }  // namespace het::scheduler

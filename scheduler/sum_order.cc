@@ -10,7 +10,10 @@ namespace {
 class OrderTable {
  public:
   OrderTable(const SumProblem& problem, const std::vector<int>& order)
-      : problem_(problem), order_(order), width_(problem.layers + 1), cost_(order.size() * width_, kNoChain) {}
+      : problem_(problem),
+        order_(order),
+        width_(problem.layers + 1),
+        cost_(order.size() * width_, kNoChain) {}
 
   SumChain Run() {
     SumChain best;
@@ -54,13 +57,15 @@ class OrderTable {
       const int start = end - 1;
       if (starts_[start] < kNoChain && reach[start] >= end) {
         const double value = starts_[start] - prefix[start];
-        while (window_.size() > front && starts_[window_.back()] - prefix[window_.back()] >= value) {
+        while (window_.size() > front &&
+               starts_[window_.back()] - prefix[window_.back()] >= value) {
           window_.pop_back();
         }
         window_.push_back(start);
       }
       while (front < window_.size() && reach[window_[front]] < end) ++front;
-      if (front < window_.size()) row[end] = starts_[window_[front]] - prefix[window_[front]] + prefix[end];
+      if (front < window_.size())
+        row[end] = starts_[window_[front]] - prefix[window_[front]] + prefix[end];
     }
   }
 

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "scheduler/multiset_index.h"
+#include "scheduler/row_table.h"
 
 namespace het::scheduler {
 namespace {
@@ -15,7 +18,8 @@ struct SumClass {
   std::vector<int> members;
   int group = 0;         // classes whose links to all others are equal
   int64_t capacity = 0;  // phi of the largest run
-  double rate = 0;       // smallest excess over the cheapest slice's cost, per phi
+  double entry = 0;      // cheapest transfer into it
+  double rate = 0;       // least cost of a unit of phi beyond the cheapest slice's
   int count() const { return static_cast<int>(members.size()); }
 };
 
@@ -25,7 +29,8 @@ bool Swappable(const SumProblem& problem, int a, int b) {
   if (problem.Link(a, b) != problem.Link(b, a)) return false;
   for (int x = 0; x < problem.slices(); ++x) {
     if (x == a || x == b) continue;
-    if (problem.Link(a, x) != problem.Link(b, x) || problem.Link(x, a) != problem.Link(x, b)) return false;
+    if (problem.Link(a, x) != problem.Link(b, x) || problem.Link(x, a) != problem.Link(x, b))
+      return false;
   }
   return true;
 }
@@ -36,22 +41,18 @@ class SumSearch {
       : problem_(problem), budget_(budget), width_(problem.layers + 1), best_(std::move(known)) {
     FillCheapest();
     Classify();
-    FillRates();
+    FillCapacities();
   }
 
   SumProof Run() {
     std::vector<int> counts;
     for (const SumClass& c : classes_) counts.push_back(c.count());
-    MultisetIndex index(counts);
-    index_ = &index;
+    index_.emplace(counts);
+    table_.emplace(RowCount() * width_, kNoChain);
     starts_.resize(width_);
-    std::vector<double> bound(width_);
-    root_remaining_.resize(classes_.size());
-    for (size_t c = 0; c < classes_.size(); ++c) root_remaining_[c] = classes_[c].count();
-    FillBound(root_remaining_, bound);
-    const double lower = std::min(bound[0], best_.cost);
-    if (!index.fits()) return {Verdict::kUnknown, best_, lower};
-    Add(0, bound);
+    const double lower = std::min(RootBound(), best_.cost);
+    if (!index_->fits()) return {Verdict::kUnknown, best_, lower};
+    Add(0, new_bound_);
     for (size_t s = 0; s < multisets_.size(); ++s) {
       if (!Expand(static_cast<int>(s))) {
         return {Verdict::kUnknown, Best(), std::min(lower, Best().cost)};
@@ -81,7 +82,8 @@ class SumSearch {
       }
     }
     rest_cheapest_.assign(width_, 0);
-    for (int i = problem_.layers - 1; i >= 0; --i) rest_cheapest_[i] = rest_cheapest_[i + 1] + cheapest_[i];
+    for (int i = problem_.layers - 1; i >= 0; --i)
+      rest_cheapest_[i] = rest_cheapest_[i + 1] + cheapest_[i];
   }
 
   void Classify() {
@@ -108,30 +110,69 @@ class SumSearch {
     }
   }
 
-  void FillRates() {
+  void FillCapacities() {
+    const int count = static_cast<int>(classes_.size());
+    for (int v = 0; v < count; ++v) {
+      SumClass& c = classes_[v];
+      const std::vector<int>& reach = problem_.reach[Representative(v)];
+      for (int i = 0; i < problem_.layers; ++i) {
+        c.capacity = std::max(c.capacity, problem_.phi[reach[i]] - problem_.phi[i]);
+      }
+      c.entry = kNoChain;
+      for (int u = 0; u < count; ++u) {
+        if (u == v && c.count() == 1) continue;
+        c.entry = std::min(c.entry, group_links_[classes_[u].group][v]);
+      }
+      if (c.entry == kNoChain) c.entry = 0;  // nobody may hand to it: no transfer to count
+    }
+  }
+
+  // With transfers a class's rate includes its entry, spread over all that it can hold.
+  void FillRates(bool with_transfers) {
     for (SumClass& c : classes_) {
       const std::vector<int>& reach = problem_.reach[c.members[0]];
       const std::vector<double>& prefix = problem_.prefix[c.members[0]];
       c.rate = kNoChain;
       for (int i = 0; i < problem_.layers; ++i) {
-        c.capacity = std::max(c.capacity, problem_.phi[reach[i]] - problem_.phi[i]);
         const int64_t phi = problem_.phi[i + 1] - problem_.phi[i];
         if (reach[i] <= i || phi == 0) continue;
-        c.rate = std::min(c.rate, (prefix[i + 1] - prefix[i] - cheapest_[i]) / static_cast<double>(phi));
+        c.rate =
+            std::min(c.rate, (prefix[i + 1] - prefix[i] - cheapest_[i]) / static_cast<double>(phi));
       }
       c.rate = std::max(c.rate, 0.0);
-      by_rate_.push_back(static_cast<int>(&c - classes_.data()));
+      if (with_transfers && c.capacity > 0) c.rate += c.entry / static_cast<double>(c.capacity);
     }
+    by_rate_.resize(classes_.size());
+    std::iota(by_rate_.begin(), by_rate_.end(), 0);
     std::sort(by_rate_.begin(), by_rate_.end(),
               [this](int a, int b) { return classes_[a].rate < classes_[b].rate; });
   }
 
-  // bound[i]: no set of `remaining` slices covers the layers from i on for less. Each layer costs at least its cheapest
-  // slice's time, and the slices' excess over that is filled in by rate up to what each can hold.
+  // A bound on all chains. The first stage has no transfer into it, so the bound that counts one
+  // for every stage is too high by at most the costliest.
+  double RootBound() {
+    std::vector<int> all;
+    double costliest = 0;
+    for (const SumClass& c : classes_) {
+      all.push_back(c.count());
+      costliest = std::max(costliest, c.entry);
+    }
+    new_bound_.resize(width_);
+    FillRates(false);
+    FillBound(all, new_bound_);
+    const double without = new_bound_[0];
+    FillRates(true);
+    FillBound(all, new_bound_);
+    return std::max(without, new_bound_[0] - costliest);
+  }
+
+  // bound[i]: no set of `remaining` slices covers the layers from i on for less. Each layer costs
+  // at least its cheapest slice's time; what the slices cost beyond that, transfers to them
+  // included, is filled in by rate up to what each can hold.
   void FillBound(const std::vector<int>& remaining, std::vector<double>& bound) const {
     size_t next = 0;
-    double room = 0;     // phi left at by_rate_[next - 1]
-    double excess = 0;   // so far
+    double room = 0;    // phi left at by_rate_[next - 1]
+    double excess = 0;  // so far
     double rate = 0;
     bound[problem_.layers] = 0;
     for (int i = problem_.layers - 1; i >= 0; --i) {
@@ -159,22 +200,18 @@ class SumSearch {
 
   // One row of costs per group and one of bounds.
   size_t RowCount() const { return group_links_.size() + 1; }
-  double* Row(int state, size_t row) { return table_.data() + (state * RowCount() + row) * width_; }
+  double* Row(int state, size_t row) { return (*table_)[state] + row * width_; }
 
   int Add(uint64_t multiset, const std::vector<double>& bound) {
     multisets_.push_back(multiset);
-    table_.resize(multisets_.size() * RowCount() * width_, kNoChain);
+    table_->Add();
     const int state = static_cast<int>(multisets_.size()) - 1;
     std::copy(bound.begin(), bound.end(), Row(state, RowCount() - 1));
     return state;
   }
 
-  bool TableIsFull() const {
-    return static_cast<int64_t>((multisets_.size() + 1) * RowCount() * width_ * sizeof(double)) >
-           budget_.table_bytes;
-  }
-
-  // starts_[i]: the cheapest chain over exactly this state's slices that ends at i, with the transfer to `cls`.
+  // starts_[i]: the cheapest chain over exactly this state's slices that ends at i, with the
+  // transfer to `cls`.
   void FillStarts(int state, int cls) {
     std::fill(starts_.begin(), starts_.end(), kNoChain);
     if (state == kRoot) {
@@ -225,7 +262,8 @@ class SumSearch {
       const int start = end - 1;
       if (starts_[start] < kNoChain && reach[start] >= end) {
         const double value = starts_[start] - prefix[start];
-        while (window_.size() > front && starts_[window_.back()] - prefix[window_.back()] >= value) {
+        while (window_.size() > front &&
+               starts_[window_.back()] - prefix[window_.back()] >= value) {
           window_.pop_back();
         }
         window_.push_back(start);
@@ -242,7 +280,7 @@ class SumSearch {
       }
       if (Hopeless(cost, bound[end])) continue;
       if (target < 0) {
-        if (TableIsFull()) return false;
+        if (table_->WouldExceed(budget_.table_bytes)) return false;
         target = Add(multiset, new_bound_);
         index_->Slot(multiset) = target;
         bound = Row(target, RowCount() - 1);
@@ -306,7 +344,8 @@ class SumSearch {
       const uint64_t rest = multisets_[state] - index_->stride(cls);
       const int previous = rest == 0 ? kRoot : index_->Find(rest);
       if (previous < 0) continue;
-      const double cost = BestStart(previous, cls, end).second + group_links_[classes_[cls].group][next];
+      const double cost =
+          BestStart(previous, cls, end).second + group_links_[classes_[cls].group][next];
       if (cost < least) {
         least = cost;
         best = {previous, cls};
@@ -325,10 +364,9 @@ class SumSearch {
   std::vector<SumClass> classes_;
   std::vector<std::vector<double>> group_links_;  // per group, to each class
   std::vector<int> by_rate_;
-  std::vector<int> root_remaining_;
-  MultisetIndex* index_ = nullptr;
+  std::optional<MultisetIndex> index_;
   std::vector<uint64_t> multisets_;
-  std::vector<double> table_;
+  std::optional<RowTable<double>> table_;
   std::vector<double> starts_;
   std::vector<double> new_bound_;
   std::vector<int> window_;

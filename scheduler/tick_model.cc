@@ -20,7 +20,8 @@ TickModel::TickModel(const Instance& instance, double max_ms)
     for (int i = 0; i < layers_; ++i) prefix[i + 1] = prefix[i] + Clamped(slice.ms_per_layer[i]);
     if (prefix.back() > 0) {
       for (int i = 0; i < layers_; ++i) {
-        mean[i] += static_cast<double>(prefix[i + 1] - prefix[i]) / static_cast<double>(prefix.back());
+        mean[i] +=
+            static_cast<double>(prefix[i + 1] - prefix[i]) / static_cast<double>(prefix.back());
       }
     }
     prefix_.push_back(std::move(prefix));
@@ -31,11 +32,11 @@ TickModel::TickModel(const Instance& instance, double max_ms)
       for (int v = 0; v < slices(); ++v) links_[u][v] = Clamped(instance.LinkMs(u, v));
     }
   }
-  for (std::vector<int64_t>& phi : phi_) phi.assign(layers_ + 1, 0);
+  for (std::vector<int64_t>& measure : measures_) measure.assign(layers_ + 1, 0);
   for (int i = 0; i < layers_; ++i) {
-    phi_[0][i + 1] = i + 1;
-    phi_[1][i + 1] = phi_[1][i] + std::llround(std::ldexp(mean[i] / slices(), 40));
-    phi_[2][i + 1] = bytes_[i + 1];
+    measures_[0][i + 1] = i + 1;
+    measures_[1][i + 1] = measures_[1][i] + std::llround(std::ldexp(mean[i] / slices(), 40));
+    measures_[2][i + 1] = bytes_[i + 1];
   }
 }
 
@@ -68,16 +69,6 @@ void TickModel::FillReach(int slice, int64_t bottleneck, std::vector<int>& reach
     }
     reach[i] = end;
   }
-}
-
-Amounts TickModel::Capacity(const std::vector<int>& reach) const {
-  Amounts capacity{};
-  for (int p = 0; p < kPotentials; ++p) {
-    for (int i = 0; i < layers_; ++i) {
-      capacity[p] = std::max(capacity[p], phi_[p][reach[i]] - phi_[p][i]);
-    }
-  }
-  return capacity;
 }
 
 int64_t TickModel::LargestCandidateBelow(int64_t bottleneck) const {
