@@ -25,8 +25,8 @@ absl::Status CheckWritable(const HostBuffer& buffer, absl::string_view what) {
 }  // namespace
 
 HostQueue::HostQueue(Device& device, QueueKind kind, std::unique_ptr<OpRunner> runner,
-                     std::vector<uint32_t> cores, std::string thread_name)
-    : Queue(device, kind), runner_(std::move(runner)) {
+                     std::vector<uint32_t> cores, std::string thread_name, bool note_ready)
+    : Queue(device, kind), runner_(std::move(runner)), note_ready_(note_ready) {
   thread_ = std::thread([this, cores = std::move(cores), name = std::move(thread_name)] {
     BindThisThread(cores, name.c_str());
     Main();
@@ -36,6 +36,7 @@ HostQueue::HostQueue(Device& device, QueueKind kind, std::unique_ptr<OpRunner> r
 HostQueue::~HostQueue() {
   // release: the thread that sees it sees everything queued.
   closing_.store(true, std::memory_order_release);
+  runner_->Abandon();
   wakeup_->parker.Unpark();
   thread_.join();
 }
@@ -117,6 +118,7 @@ absl::Status HostQueue::DoBarrier(const Sync& sync) {
 void HostQueue::Push(Op& op, const Sync& sync) {
   op.waits.assign(sync.waits.begin(), sync.waits.end());
   op.signal = sync.signal;
+  if (note_ready_) op.ready_nanos = Clock::Real().MonotonicNanos();
   ops_.Push();
   wakeup_->parker.Unpark();
 }
@@ -171,9 +173,10 @@ void HostQueue::Execute(Op& op) {
   }
 }
 
-absl::Status HostQueue::AwaitAll(const Op& op) {
+absl::Status HostQueue::AwaitAll(Op& op) {
   for (const Fence& wait : op.waits) {
     Timeline& timeline = *wait.timeline;
+    if (timeline.value() >= wait.value) continue;
     const auto over = [&] {
       return timeline.value() >= wait.value || timeline.failed() ||
              broken_.load(std::memory_order_acquire);
@@ -183,7 +186,10 @@ absl::Status HostQueue::AwaitAll(const Op& op) {
                        [wakeup = wakeup_](const absl::Status&) { wakeup->parker.Unpark(); });
       wakeup_->parker.Await(over, /*spin_nanos=*/0);
     }
-    if (timeline.value() >= wait.value) continue;
+    if (timeline.value() >= wait.value) {
+      if (note_ready_) op.ready_nanos = Clock::Real().MonotonicNanos();
+      continue;
+    }
     HET_RETURN_IF_ERROR(Broken());
     return timeline.status();
   }

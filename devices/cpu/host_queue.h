@@ -32,13 +32,16 @@ class OpRunner {
  public:
   virtual ~OpRunner() = default;
   virtual absl::Status Run(const Op& op) = 0;
+  // The queue is being destroyed: a Run that would never end must fail now. From any thread.
+  virtual void Abandon() {}
 };
 
 class HostQueue : public Queue {
  public:
-  // The thread runs on `cores` (empty: anywhere) under `thread_name`.
+  // The thread runs on `cores` (empty: anywhere) under `thread_name`. `note_ready`: fill in
+  // Op::ready_nanos.
   HostQueue(Device& device, QueueKind kind, std::unique_ptr<OpRunner> runner,
-            std::vector<uint32_t> cores, std::string thread_name);
+            std::vector<uint32_t> cores, std::string thread_name, bool note_ready = false);
   ~HostQueue() override;
 
   int64_t busy_nanos() const override { return busy_nanos_.load(std::memory_order_relaxed); }
@@ -75,10 +78,11 @@ class HostQueue : public Queue {
 
   void Main();
   void Execute(Op& op);
-  absl::Status AwaitAll(const Op& op);
+  absl::Status AwaitAll(Op& op);
   absl::Status Broken() const;
 
   const std::unique_ptr<OpRunner> runner_;
+  const bool note_ready_;
   OpList ops_;
   const Ref<Wakeup> wakeup_ = MakeRef<Wakeup>();
   std::atomic<bool> closing_{false};

@@ -56,6 +56,9 @@ struct Op {
   Fence signal;
   absl::InlinedVector<Ref<Buffer>, 8> buffers;  // kept alive
   Ref<Program> program;                         // kept alive
+  // When it could start as far as its queue knows: when it was queued or, later, its waits were
+  // over. CLOCK_MONOTONIC; only where the queue was told to note it.
+  int64_t ready_nanos = 0;
 
   // Copy and fill.
   const void* from = nullptr;
