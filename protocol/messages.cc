@@ -55,6 +55,13 @@ absl::StatusOr<Share> Percent(const Json& json, absl::string_view field, double 
   return Share::OfParts(static_cast<uint32_t>(std::lround(percent * 100)));
 }
 
+// Bytes of a part of a model: bounded, so that sums over all layers cannot overflow.
+absl::StatusOr<uint64_t> ModelBytes(const Json& json, absl::string_view field) {
+  HET_ASSIGN_OR_RETURN(const uint64_t bytes, Number(json, field));
+  if (bytes > kMaxModelBytes) return InvalidField(field, "is over 1 PiB");
+  return bytes;
+}
+
 // Runs `parse` on each entry of a list; errors name "field[i]".
 template <typename Parse>
 absl::Status ForEach(const Json& json, const char* field, size_t at_most, Parse parse) {
@@ -106,12 +113,12 @@ Json LayerToJson(const ModelLayer& layer) {
 absl::StatusOr<ModelSpec> ModelFromJson(const Json& json) {
   ModelSpec model;
   HET_ASSIGN_OR_RETURN(model.name, Text(json, "name"));
-  HET_ASSIGN_OR_RETURN(model.activation_bytes, Number(json, "activationBytes"));
+  HET_ASSIGN_OR_RETURN(model.activation_bytes, ModelBytes(json, "activationBytes"));
   uint64_t total = 0;
   HET_RETURN_IF_ERROR(ForEach(json, "layers", kMaxLayers, [&](const Json& entry) -> absl::Status {
     ModelLayer layer;
-    HET_ASSIGN_OR_RETURN(layer.weight_bytes, Number(entry, "weightBytes"));
-    HET_ASSIGN_OR_RETURN(layer.kv_bytes, Number(entry, "kvBytes"));
+    HET_ASSIGN_OR_RETURN(layer.weight_bytes, ModelBytes(entry, "weightBytes"));
+    HET_ASSIGN_OR_RETURN(layer.kv_bytes, ModelBytes(entry, "kvBytes"));
     HET_ASSIGN_OR_RETURN(layer.flops, Real(entry, "flops"));
     HET_ASSIGN_OR_RETURN(layer.count, Number(entry, "count", 1));
     if (layer.count == 0 || layer.count > kMaxLayers - total) {

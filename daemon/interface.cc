@@ -1,0 +1,86 @@
+#include "daemon/interface.h"
+
+namespace het::daemon {
+
+const char kInterfaceDescription[] =
+    R"(# The node daemon of het: devices, their slices, and who holds them. docs/protocol.md has examples.
+interface org.het.v1
+
+type Amount (sharePercent: float, memoryBytes: int)
+
+type Device (
+  id: string, vendor: string, name: string, backend: string, driverVersion: ?string, kind: string,
+  state: (ok, degraded, unsupported), reason: ?string, remedy: ?string, simulated: bool,
+  memoryBytes: int, computeUnits: int, numaNode: int, cores: ?[]int, sharesHardwareWith: ?[]string,
+  canSubDivide: bool, memoryBytesPerSecond: ?float, flopsPerSecond: ?float,
+  attributes: ?[string]string, freeSharePercent: float, freeMemoryBytes: int
+)
+
+type SliceRequest (device: string, sharePercent: float, memoryBytes: int, policy: ?string)
+
+type Slice (
+  id: string, lease: string, tenant: string, state: string, device: string, sharePercent: float,
+  memoryBytes: int, policy: string, isolation: string, cores: ?[]int, coreParts: ?[]int,
+  computeUnits: ?int
+)
+
+type Lease (
+  id: string, slice: string, tenant: string, uid: int, pid: int, startTime: int, holder: string,
+  state: string, generation: int, ttlMs: ?int, expiresInSeconds: ?float, device: string,
+  sharePercent: float, memoryBytes: int, policy: string, isolation: string, cores: ?[]int,
+  coreParts: ?[]int, computeUnits: ?int
+)
+
+type LeaseRef (id: string, generation: ?int)
+
+type Layer (weightBytes: int, kvBytes: ?int, flops: ?float, count: ?int)
+
+type Model (name: ?string, layers: []Layer, activationBytes: ?int)
+
+type Stage (
+  device: string, lease: ?string, sharePercent: float, memoryBytes: int, begin: int, end: int,
+  ms: float
+)
+
+type Plan (stages: []Stage, bottleneckMs: float, latencyMs: float, optimal: bool, inFlight: int)
+
+method GetInfo() -> (
+  apiVersion: string, version: string, pid: int, uptimeSeconds: float, devices: int, leases: int,
+  waiting: int, discovering: bool, storeError: ?string
+)
+method ListDevices() -> (devices: []Device)
+method ListSlices() -> (slices: []Slice)
+method ListLeases() -> (leases: []Lease)
+method Acquire(
+  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
+  slices: []SliceRequest
+) -> (leases: []Lease)
+method Confirm(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
+method Cancel(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
+method Release(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
+method Renew(requestId: ?string, leases: []LeaseRef, ttlMs: ?int) -> (leases: []Lease)
+method PlanModel(
+  model: Model, objective: ?string, maxSharePercent: ?float
+) -> (plan: Plan)
+method AcquireModel(
+  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool, model: Model,
+  objective: ?string, maxSharePercent: ?float, waitMs: ?int
+) -> (plan: Plan, leases: []Lease)
+method Rescan() -> (devices: int)
+
+error NoCapacity (
+  device: ?string, requested: Amount, free: Amount, largestFree: Amount, neverFits: bool,
+  message: string
+)
+error Invalid (field: string, message: string)
+error NotFound (message: string)
+error NotOwner (message: string)
+error StaleGeneration (message: string)
+error NotUsable (message: string)
+error Unavailable (message: string)
+error LimitReached (message: string)
+error TimedOut (message: string)
+error Internal (message: string)
+)";
+
+}  // namespace het::daemon

@@ -1,0 +1,318 @@
+#include "daemon/lease_book.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/uuid.h"
+#include "daemon/reconcile.h"
+
+namespace het::daemon {
+namespace {
+
+constexpr int64_t kNanosPerMilli = 1'000'000;
+
+}  // namespace
+
+LeaseBook::LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id)
+    : ledger_(ledger), store_(store), clock_(clock), boot_id_(std::move(boot_id)) {}
+
+absl::Status LeaseBook::Restore(const std::function<bool(const ProcessId&)>& is_alive) {
+  HET_ASSIGN_OR_RETURN(const Store::Contents stored, store_.Load());
+  generation_ = stored.generation;
+  const int64_t now = clock_.BoottimeNanos();
+  Reconciled reconciled =
+      Reconcile(stored.leases, {IsSameBoot(stored.boot_id, stored.last_boottime, boot_id_, now),
+                                stored.last_boottime, now, is_alive});
+  for (Lease& lease : reconciled.kept) {
+    HET_RETURN_IF_ERROR(ledger_.Adopt({lease.slice}));
+    generation_ = std::max(generation_, lease.generation);
+    Index(lease);
+    dirty_.insert(lease.id);  // its expiry may have moved
+    std::string id = lease.id;
+    leases_.emplace(std::move(id), std::move(lease));
+  }
+  for (const Reconciled::Ended& ended : reconciled.ended) {
+    Log().info("lease {} of {} ended: {}", ended.lease.id, ended.lease.tenant, ended.reason);
+    dirty_.insert(ended.lease.id);
+    reclaimed_.insert(ended.lease.id);
+  }
+  return absl::OkStatus();
+}
+
+void LeaseBook::Index(const Lease& lease) {
+  if (lease.expiry_boottime != 0) by_expiry_.emplace(lease.expiry_boottime, lease.id);
+  if (lease.holder == Holder::kProcess) {
+    by_process_[{lease.pid, lease.start_time}].insert(lease.id);
+  }
+  by_slice_.emplace(lease.slice.id, lease.id);
+}
+
+void LeaseBook::Unindex(const Lease& lease) {
+  by_expiry_.erase({lease.expiry_boottime, lease.id});
+  if (lease.holder == Holder::kProcess) {
+    const auto of_process = by_process_.find({lease.pid, lease.start_time});
+    of_process->second.erase(lease.id);
+    if (of_process->second.empty()) by_process_.erase(of_process);
+  }
+  by_slice_.erase(lease.slice.id);
+}
+
+void LeaseBook::Put(Lease lease) {
+  const std::string id = lease.id;
+  const auto it = leases_.find(id);
+  if (it == leases_.end()) {
+    history_.emplace_back(id, std::nullopt);
+    Index(lease);
+    leases_.emplace(id, std::move(lease));
+  } else {
+    history_.emplace_back(id, it->second);
+    Unindex(it->second);
+    Index(lease);
+    it->second = std::move(lease);
+  }
+  dirty_.insert(id);
+}
+
+void LeaseBook::Remove(const std::string& id) {
+  const auto it = leases_.find(id);
+  history_.emplace_back(id, it->second);
+  dirty_.insert(id);
+  Unindex(it->second);
+  const absl::Status released = ledger_.Release(it->second.slice.id);
+  if (!released.ok()) Log().error("lease {}: {}", id, released.ToString());
+  leases_.erase(it);
+  ++freed_;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
+                                                      const protocol::LeaseTerms& terms,
+                                                      absl::Span<const SliceRequest> slices) {
+  if (terms.holder == Holder::kProcess && caller.process.pid == 0) {
+    return absl::FailedPreconditionError(
+        "asked a lease that lives with the calling process, which hetd cannot see (it has ended, "
+        "or "
+        "lives in another pid namespace); ask with holder \"manual\"");
+  }
+  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, ledger_.TryAcquire(slices));
+  const int64_t now = clock_.BoottimeNanos();
+  std::vector<Lease> leases;
+  for (const Slice& slice : granted) {
+    Lease lease;
+    lease.id = NewUuid();
+    lease.tenant = terms.tenant.empty() ? absl::StrCat("uid-", caller.uid) : terms.tenant;
+    lease.uid = caller.uid;
+    lease.pid = caller.process.pid;
+    lease.start_time = caller.process.start_time;
+    lease.holder = terms.holder;
+    lease.slice = slice;
+    lease.state = terms.confirm ? LeaseState::kConfirmed : LeaseState::kTried;
+    lease.generation = ++generation_;
+    lease.ttl_ms = terms.ttl_ms;
+    const int64_t lives_ms = terms.confirm ? terms.ttl_ms : kTryMillis;
+    if (lives_ms > 0) lease.expiry_boottime = now + lives_ms * kNanosPerMilli;
+    leases.push_back(lease);
+    Put(std::move(lease));
+  }
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Find(const Caller& caller,
+                                                   const protocol::LeaseChange& change) const {
+  std::vector<Lease> leases;
+  for (const protocol::LeaseRef& ref : change.leases) {
+    const auto it = leases_.find(ref.id);
+    if (it == leases_.end()) {
+      return absl::NotFoundError(absl::StrCat("no lease ", ref.id, "; it has ended, or never was"));
+    }
+    const Lease& lease = it->second;
+    if (lease.uid != caller.uid && !caller.admin) {
+      return absl::PermissionDeniedError(absl::StrCat("lease ", ref.id, " belongs to user ",
+                                                      lease.uid, ", you are user ", caller.uid));
+    }
+    if (ref.generation != 0 && ref.generation != lease.generation) {
+      return absl::AbortedError(absl::StrCat("lease ", ref.id, " is at generation ",
+                                             lease.generation, ", you have ", ref.generation,
+                                             "; list it again"));
+    }
+    leases.push_back(lease);
+  }
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Confirm(const Caller& caller,
+                                                      const protocol::LeaseChange& change) {
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  const int64_t now = clock_.BoottimeNanos();
+  for (Lease& lease : leases) {
+    if (lease.state == LeaseState::kConfirmed) continue;
+    lease.state = LeaseState::kConfirmed;
+    lease.generation = ++generation_;
+    lease.expiry_boottime = lease.ttl_ms > 0 ? now + lease.ttl_ms * kNanosPerMilli : 0;
+    Put(lease);
+  }
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Cancel(const Caller& caller,
+                                                     const protocol::LeaseChange& change) {
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  for (const Lease& lease : leases) {
+    if (lease.state == LeaseState::kConfirmed) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("lease ", lease.id, " is confirmed; Release gives it up"));
+    }
+  }
+  for (Lease& lease : leases) {
+    Remove(lease.id);
+    lease.state = LeaseState::kCancelled;
+    lease.generation = ++generation_;
+  }
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Release(const Caller& caller,
+                                                      const protocol::LeaseChange& change) {
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  for (Lease& lease : leases) {
+    Remove(lease.id);
+    lease.state = LeaseState::kExpired;
+    lease.generation = ++generation_;
+  }
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Renew(const Caller& caller,
+                                                    const protocol::LeaseChange& change) {
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  for (const Lease& lease : leases) {
+    if (lease.holder != Holder::kManual || lease.state != LeaseState::kConfirmed) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("lease ", lease.id, " is ", LeaseStateName(lease.state), " and lives with ",
+                       lease.holder == Holder::kManual ? "nobody" : "its process",
+                       "; only a confirmed manual lease has a time to renew"));
+    }
+  }
+  const int64_t now = clock_.BoottimeNanos();
+  for (Lease& lease : leases) {
+    lease.generation = ++generation_;
+    lease.ttl_ms = change.ttl_ms;
+    lease.expiry_boottime = change.ttl_ms > 0 ? now + change.ttl_ms * kNanosPerMilli : 0;
+    Put(lease);
+  }
+  return leases;
+}
+
+size_t LeaseBook::Reclaim(const std::vector<std::string>& ids, const char* reason) {
+  for (const std::string& id : ids) {
+    Log().info("lease {} of {} ended: {}", id, leases_.at(id).tenant, reason);
+    reclaimed_.insert(id);
+    Remove(id);
+  }
+  return ids.size();
+}
+
+size_t LeaseBook::ReclaimProcess(const ProcessId& process) {
+  const auto held = by_process_.find(process);
+  if (held == by_process_.end()) return 0;
+  return Reclaim({held->second.begin(), held->second.end()}, "its process has ended");
+}
+
+size_t LeaseBook::ReclaimExpired() {
+  const int64_t now = clock_.BoottimeNanos();
+  std::vector<std::string> ids;
+  for (const auto& [expiry, id] : by_expiry_) {
+    if (expiry > now) break;
+    ids.push_back(id);
+  }
+  return Reclaim(ids, "its time is over");
+}
+
+int64_t LeaseBook::NextExpiry() const { return by_expiry_.empty() ? 0 : by_expiry_.begin()->first; }
+
+absl::StatusOr<std::optional<Store::Reply>> LeaseBook::FindReply(uid_t uid,
+                                                                 const std::string& request_id) {
+  const auto staged = replies_.find({uid, request_id});
+  if (staged != replies_.end()) return std::optional<Store::Reply>(staged->second);
+  return store_.FindReply(uid, request_id);
+}
+
+void LeaseBook::KeepReply(uid_t uid, const std::string& request_id, Store::Reply reply) {
+  replies_.insert_or_assign({uid, request_id}, std::move(reply));
+}
+
+absl::Status LeaseBook::WriteBatch() {
+  for (const std::string& id : dirty_) {
+    const auto it = leases_.find(id);
+    HET_RETURN_IF_ERROR(it == leases_.end() ? store_.RemoveLease(id) : store_.PutLease(it->second));
+  }
+  for (const auto& [key, reply] : replies_) {
+    HET_RETURN_IF_ERROR(store_.PutReply(key.first, key.second, reply));
+  }
+  return store_.Commit(generation_, boot_id_);
+}
+
+absl::Status LeaseBook::Commit() {
+  const absl::Status written = WriteBatch();
+  if (written.ok()) {
+    dirty_.clear();
+    reclaimed_.clear();
+    if (!store_status_.ok()) Log().warn("the store can be written again");
+  } else {
+    store_.Rollback();
+    Undo();
+    dirty_ = reclaimed_;  // to be written with the next batch
+    if (store_status_.ok()) Log().error("new leases are refused: {}", written.ToString());
+  }
+  history_.clear();
+  replies_.clear();
+  store_status_ = written;
+  return written;
+}
+
+void LeaseBook::Undo() {
+  for (auto entry = history_.rbegin(); entry != history_.rend(); ++entry) {
+    const auto& [id, before] = *entry;
+    if (reclaimed_.contains(id)) continue;
+    const auto now = leases_.find(id);
+    if (now != leases_.end()) {
+      Unindex(now->second);
+      if (!before) (void)ledger_.Release(now->second.slice.id);
+      leases_.erase(now);
+    } else if (before) {
+      // Fits: everything that was granted after it was released has been undone.
+      const absl::Status adopted = ledger_.Adopt({before->slice});
+      if (!adopted.ok()) Log().error("lease {}: {}", id, adopted.ToString());
+    }
+    if (before) {
+      Index(*before);
+      leases_.emplace(id, *before);
+    }
+  }
+}
+
+void LeaseBook::Probe() {
+  if (store_status_.ok()) return;
+  if (HasUncommitted()) {
+    (void)Commit();
+    return;
+  }
+  store_status_ = store_.Heartbeat(generation_, boot_id_);
+  if (store_status_.ok()) Log().warn("the store can be written again");
+}
+
+const Lease* LeaseBook::FindBySlice(const std::string& slice_id) const {
+  const auto id = by_slice_.find(slice_id);
+  return id == by_slice_.end() ? nullptr : &leases_.at(id->second);
+}
+
+bool LeaseBook::HasLeases(const ProcessId& process) const { return by_process_.contains(process); }
+
+std::vector<ProcessId> LeaseBook::Processes() const {
+  std::vector<ProcessId> processes;
+  for (const auto& [process, ids] : by_process_) processes.push_back(process);
+  return processes;
+}
+
+}  // namespace het::daemon

@@ -1,0 +1,114 @@
+// LeaseBook: who holds which slice, and the answers that were given, durable together.
+//
+// Operations change the books in memory at once and are written by Commit, which the daemon calls
+// once per turn of its loop before any answer leaves (group commit). When Commit fails every
+// operation since the last one is undone, so that memory never holds what disk does not; only a
+// reclaim stands (a dead process has no lease, whatever the disk says) and is written later.
+//
+// Ownership: borrows the ledger, the store and the clock. Threads: one. Failures: those of the
+// ledger; PermissionDenied for another user's lease, NotFound, Aborted for a stale generation,
+// FailedPrecondition for a lease in the wrong state.
+#ifndef HET_DAEMON_LEASE_BOOK_H_
+#define HET_DAEMON_LEASE_BOOK_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "daemon/process.h"
+#include "daemon/store.h"
+#include "partition/ledger.h"
+#include "partition/slice.h"
+#include "protocol/messages.h"
+
+namespace het::daemon {
+
+inline constexpr int64_t kTryMillis = 30'000;  // a lease that nobody confirms ends after this
+
+class LeaseBook {
+ public:
+  LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id);
+
+  // Takes over what the store has, before anything else; see Reconcile.
+  absl::Status Restore(const std::function<bool(const ProcessId&)>& is_alive);
+
+  // Each is all or none over its slices or leases.
+  absl::StatusOr<std::vector<Lease>> Acquire(const Caller& caller,
+                                             const protocol::LeaseTerms& terms,
+                                             absl::Span<const SliceRequest> slices);
+  absl::StatusOr<std::vector<Lease>> Confirm(const Caller& caller,
+                                             const protocol::LeaseChange& change);
+  absl::StatusOr<std::vector<Lease>> Cancel(const Caller& caller,
+                                            const protocol::LeaseChange& change);
+  absl::StatusOr<std::vector<Lease>> Release(const Caller& caller,
+                                             const protocol::LeaseChange& change);
+  absl::StatusOr<std::vector<Lease>> Renew(const Caller& caller,
+                                           const protocol::LeaseChange& change);
+
+  // Ends the leases of a process that has ended, and those whose time is over. How many.
+  size_t ReclaimProcess(const ProcessId& process);
+  size_t ReclaimExpired();
+  // CLOCK_BOOTTIME nanoseconds; 0: no lease expires.
+  int64_t NextExpiry() const;
+
+  // The answer that was given to a request of this user, or nullopt.
+  absl::StatusOr<std::optional<Store::Reply>> FindReply(uid_t uid, const std::string& request_id);
+  void KeepReply(uid_t uid, const std::string& request_id, Store::Reply reply);
+
+  bool HasUncommitted() const { return !dirty_.empty() || !replies_.empty(); }
+  // The reason why nothing can be recorded: new answers must not leave.
+  absl::Status Commit();
+  // The outcome of the last Commit or Probe.
+  const absl::Status& store_status() const { return store_status_; }
+  // Tries to write when the store has failed.
+  void Probe();
+
+  const std::map<std::string, Lease, std::less<>>& leases() const { return leases_; }
+  const Lease* FindBySlice(const std::string& slice_id) const;
+  bool HasLeases(const ProcessId& process) const;
+  std::vector<ProcessId> Processes() const;
+  // Grows whenever capacity was given back.
+  uint64_t freed() const { return freed_; }
+
+ private:
+  absl::StatusOr<std::vector<Lease>> Find(const Caller& caller,
+                                          const protocol::LeaseChange& change) const;
+  void Put(Lease lease);
+  void Remove(const std::string& id);
+  size_t Reclaim(const std::vector<std::string>& ids, const char* reason);
+  absl::Status WriteBatch();
+  void Undo();
+  void Index(const Lease& lease);
+  void Unindex(const Lease& lease);
+
+  Ledger& ledger_;
+  Store& store_;
+  const Clock& clock_;
+  const std::string boot_id_;
+
+  std::map<std::string, Lease, std::less<>> leases_;
+  std::set<std::pair<int64_t, std::string>> by_expiry_;
+  std::map<ProcessId, std::set<std::string>> by_process_;  // leases that live with a process
+  std::map<std::string, std::string> by_slice_;
+  uint64_t generation_ = 0;
+  uint64_t freed_ = 0;
+
+  // Since the last commit.
+  std::set<std::string> dirty_;                                        // leases to write or remove
+  std::vector<std::pair<std::string, std::optional<Lease>>> history_;  // what they were before
+  std::set<std::string> reclaimed_;  // not brought back by a failed commit
+  std::map<std::pair<uid_t, std::string>, Store::Reply> replies_;
+  absl::Status store_status_;
+};
+
+}  // namespace het::daemon
+
+#endif  // HET_DAEMON_LEASE_BOOK_H_

@@ -1,0 +1,400 @@
+#include "daemon/methods.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/uuid.h"
+#include "daemon/interface.h"
+#include "daemon/model_acquire.h"
+#include "partition/refusal.h"
+#include "protocol/errors.h"
+#include "protocol/frame.h"
+
+namespace het::daemon {
+namespace {
+
+using protocol::AcquireRequest;
+using protocol::LeaseChange;
+using protocol::ModelRequest;
+
+// Rows are packed into a page until it is this full, which leaves room for one more row of any size
+// that the messages allow.
+constexpr size_t kPageBytes = size_t{40} << 10;
+
+// A page of the rows that `next` makes, until it gives null.
+Page FillPage(const char* field, const std::function<Json()>& next, Json& ahead) {
+  Page page;
+  Json rows = Json::array();
+  size_t bytes = 0;
+  while (!ahead.is_null() && (rows.empty() || bytes < kPageBytes)) {
+    bytes += PrintJson(ahead).size();
+    rows.push_back(std::move(ahead));
+    ahead = next();
+  }
+  page.parameters[field] = std::move(rows);
+  page.continues = !ahead.is_null();
+  return page;
+}
+
+// Pages over the entries of a map that may change between two pages: goes on after the last key.
+template <typename Map, typename Row>
+Stream StreamOf(const char* field, const Map& map, Row row) {
+  auto next = [&map, row, last = std::string(), first = true]() mutable -> Json {
+    const auto it = first ? map.begin() : map.upper_bound(last);
+    first = false;
+    if (it == map.end()) return nullptr;
+    last = it->first;
+    return row(it->second);
+  };
+  return [field, next = std::function<Json()>(std::move(next)), ahead = Json(),
+          begun = false]() mutable {
+    if (!begun) ahead = next();
+    begun = true;
+    return FillPage(field, next, ahead);
+  };
+}
+
+// The same request, whatever the order of its members.
+std::string Digest(const Json& parameters) { return UuidFromName(PrintJson(parameters)); }
+
+}  // namespace
+
+Methods::Methods(Ledger& ledger, LeaseBook& book, const Clock& clock, Hooks hooks)
+    : ledger_(ledger),
+      book_(book),
+      clock_(clock),
+      hooks_(std::move(hooks)),
+      started_(clock.MonotonicNanos()) {}
+
+const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
+  constexpr Known kNothing = {};
+  constexpr Known kDevices = {true, false};
+  constexpr Known kRates = {true, true};
+  static const auto* const table = new std::map<std::string, Entry, std::less<>>{
+      {"org.het.v1.GetInfo", {&Methods::GetInfo, kNothing}},
+      {"org.het.v1.ListDevices", {&Methods::ListDevices, kDevices}},
+      {"org.het.v1.ListSlices", {&Methods::ListSlices, kNothing}},
+      {"org.het.v1.ListLeases", {&Methods::ListLeases, kNothing}},
+      {"org.het.v1.Acquire", {&Methods::Acquire, kDevices}},
+      {"org.het.v1.Confirm", {&Methods::Confirm, kNothing}},
+      {"org.het.v1.Cancel", {&Methods::Cancel, kNothing}},
+      {"org.het.v1.Release", {&Methods::Release, kNothing}},
+      {"org.het.v1.Renew", {&Methods::Renew, kNothing}},
+      {"org.het.v1.PlanModel", {&Methods::PlanModel, kRates}},
+      {"org.het.v1.AcquireModel", {&Methods::AcquireModel, kRates}},
+      {"org.het.v1.Rescan", {&Methods::Rescan, kNothing}},
+      {"org.varlink.service.GetInfo", {&Methods::ServiceInfo, kNothing}},
+      {"org.varlink.service.GetInterfaceDescription", {&Methods::ServiceInterface, kNothing}},
+  };
+  return *table;
+}
+
+bool Methods::Knows(const Known& needs) const {
+  return (known_.devices || !needs.devices) && (known_.rates || !needs.rates);
+}
+
+void Methods::OnRequest(ConnectionId connection, const Caller& caller, const Json& request) {
+  Call call = {connection, caller, "", Json::object()};
+  const auto method = JsonString(request, "method");
+  if (!method.ok() || method->empty()) {
+    return AnswerLater(connection,
+                       InvalidField("method", "is missing; it is a method's full name"));
+  }
+  call.method = *method;
+  const auto parameters = request.find("parameters");
+  if (parameters != request.end() && !parameters->is_null()) {
+    if (!parameters->is_object()) {
+      return AnswerLater(connection, InvalidField("parameters", "must be an object"));
+    }
+    call.parameters = *parameters;
+  }
+  const auto entry = Table().find(call.method);
+  if (entry == Table().end()) {
+    return AnswerLater(connection,
+                       absl::UnimplementedError(absl::StrCat("no method ", call.method)));
+  }
+  if (Knows(entry->second.needs)) {
+    (this->*entry->second.handler)(call);
+  } else {
+    held_.push_back({std::move(call), entry->second.needs});
+  }
+}
+
+void Methods::SetKnown(Known known) {
+  known_ = known;
+  retry_line_ = true;  // new devices may be what somebody waits for
+  std::vector<Held> held = std::move(held_);
+  held_.clear();
+  for (Held& entry : held) {
+    if (!server_->IsOpen(entry.call.connection)) continue;
+    if (Knows(entry.needs)) {
+      (this->*Table().at(entry.call.method).handler)(entry.call);
+    } else {
+      held_.push_back(std::move(entry));
+    }
+  }
+}
+
+void Methods::OnGone(ConnectionId connection) { line_.Leave(connection); }
+
+// ---- listings ----
+
+void Methods::GetInfo(const Call& call) {
+  protocol::DaemonInfo info;
+  info.version = kVersion;
+  info.pid = static_cast<uint64_t>(getpid());
+  info.uptime_seconds = static_cast<double>(clock_.MonotonicNanos() - started_) * 1e-9;
+  info.devices = ledger_.devices().size();
+  info.leases = book_.leases().size();
+  info.waiting = line_.size();
+  info.discovering = !known_.devices;
+  if (!book_.store_status().ok()) info.store_error = std::string(book_.store_status().message());
+  AnswerLater(call.connection, ToJson(info));
+}
+
+void Methods::ListDevices(const Call& call) {
+  auto next = [this, at = size_t{0}]() mutable -> Json {
+    if (at >= ledger_.devices().size()) return nullptr;
+    const DeviceInfo& device = ledger_.devices()[at++];
+    return protocol::ToJson(protocol::DeviceRow{device, ledger_.FreeOf(device)});
+  };
+  StreamLater(call.connection, [next = std::function<Json()>(std::move(next)), ahead = Json(),
+                                begun = false]() mutable {
+    if (!begun) ahead = next();
+    begun = true;
+    return FillPage("devices", next, ahead);
+  });
+}
+
+void Methods::ListSlices(const Call& call) {
+  StreamLater(call.connection, StreamOf("slices", ledger_.slices(), [this](const Slice& slice) {
+                protocol::SliceRow row;
+                row.slice = slice;
+                if (const Lease* lease = book_.FindBySlice(slice.id)) {
+                  row.lease = lease->id;
+                  row.tenant = lease->tenant;
+                  row.state = lease->state;
+                }
+                return protocol::ToJson(row);
+              }));
+}
+
+void Methods::ListLeases(const Call& call) {
+  StreamLater(call.connection, StreamOf("leases", book_.leases(), [this](const Lease& lease) {
+                return ToJson(lease, clock_.BoottimeNanos());
+              }));
+}
+
+// ---- leases ----
+
+absl::Status Methods::PrepareHolder(const Caller& caller, const protocol::LeaseTerms& terms) {
+  if (terms.holder == Holder::kManual || caller.process.pid == 0) return absl::OkStatus();
+  return Annotate(hooks_.watch(caller.process), "asked a lease for a process");
+}
+
+void Methods::Acquire(const Call& call) {
+  const auto request = protocol::AcquireRequestFromJson(call.parameters);
+  if (!request.ok()) return AnswerLater(call.connection, request.status());
+  if (AnswerRepeat(call, request->terms.request_id)) return;
+  absl::StatusOr<Json> reply = [&]() -> absl::StatusOr<Json> {
+    HET_RETURN_IF_ERROR(PrepareHolder(call.caller, request->terms));
+    HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
+                         book_.Acquire(call.caller, request->terms, request->slices));
+    return Json{{"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+  }();
+  Done(call, request->terms.request_id, std::move(reply));
+}
+
+void Methods::Change(const Call& call, ChangeFn change) {
+  const auto request = protocol::LeaseChangeFromJson(call.parameters);
+  if (!request.ok()) return AnswerLater(call.connection, request.status());
+  if (AnswerRepeat(call, request->request_id)) return;
+  absl::StatusOr<Json> reply = [&]() -> absl::StatusOr<Json> {
+    HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases, (book_.*change)(call.caller, *request));
+    return Json{{"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+  }();
+  Done(call, request->request_id, std::move(reply));
+}
+
+void Methods::Confirm(const Call& call) { Change(call, &LeaseBook::Confirm); }
+void Methods::Cancel(const Call& call) { Change(call, &LeaseBook::Cancel); }
+void Methods::Release(const Call& call) { Change(call, &LeaseBook::Release); }
+void Methods::Renew(const Call& call) { Change(call, &LeaseBook::Renew); }
+
+// ---- models ----
+
+void Methods::PlanModel(const Call& call) {
+  AnswerLater(call.connection, [&]() -> absl::StatusOr<Json> {
+    HET_ASSIGN_OR_RETURN(const ModelRequest request,
+                         protocol::ModelRequestFromJson(call.parameters));
+    HET_ASSIGN_OR_RETURN(const ModelDecision decision, DecideModel(request, ledger_));
+    return Json{{"plan", ToJson(decision.plan)}};
+  }());
+}
+
+absl::StatusOr<Json> Methods::LeaseModel(const Caller& caller, const ModelRequest& request) {
+  HET_RETURN_IF_ERROR(PrepareHolder(caller, request.terms));
+  HET_ASSIGN_OR_RETURN(ModelDecision decision, DecideModel(request, ledger_));
+  HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
+                       book_.Acquire(caller, request.terms, decision.slices));
+  for (size_t i = 0; i < leases.size(); ++i) decision.plan.stages[i].lease = leases[i].id;
+  return Json{{"plan", ToJson(decision.plan)},
+              {"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+}
+
+absl::Status Methods::BehindOthers(const ModelRequest& request) const {
+  const absl::Status refusal = DecideModel(request, ledger_).status();
+  if (!refusal.ok()) return refusal;
+  return NoCapacity(absl::StrCat(line_.size(), " requests wait before this one"), Shortage());
+}
+
+void Methods::AcquireModel(const Call& call) {
+  const auto request = protocol::ModelRequestFromJson(call.parameters);
+  if (!request.ok()) return AnswerLater(call.connection, request.status());
+  const std::string& request_id = request->terms.request_id;
+  if (AnswerRepeat(call, request_id)) return;
+  const bool in_line = request->wait_ms > 0 && line_.first() != nullptr;
+  absl::StatusOr<Json> reply =
+      in_line ? absl::StatusOr<Json>(BehindOthers(*request)) : LeaseModel(call.caller, *request);
+  const std::optional<Shortage> shortage = ShortageOf(reply.status());
+  const bool waits = shortage && !shortage->never_fits && request->wait_ms > 0;
+  if (!waits) return Done(call, request_id, std::move(reply));
+  Waiting waiting;
+  waiting.connection = call.connection;
+  waiting.caller = call.caller;
+  waiting.request = *request;
+  waiting.parameters = call.parameters;
+  waiting.deadline_monotonic = clock_.MonotonicNanos() + request->wait_ms * 1'000'000;
+  waiting.refusal = reply.status();
+  if (!line_.Join(std::move(waiting))) {
+    AnswerLater(call.connection, absl::ResourceExhaustedError(absl::StrCat(
+                                     kMaxWaiting, " requests wait already; try again later")));
+  }
+}
+
+void Methods::TryFirstInLine() {
+  while (Waiting* first = line_.first()) {
+    absl::StatusOr<Json> reply = LeaseModel(first->caller, first->request);
+    const std::optional<Shortage> shortage = ShortageOf(reply.status());
+    if (shortage && !shortage->never_fits) {
+      first->refusal = reply.status();
+      return;
+    }
+    const Waiting taken = line_.TakeFirst();
+    Done({taken.connection, taken.caller, "org.het.v1.AcquireModel", taken.parameters},
+         taken.request.terms.request_id, std::move(reply));
+  }
+}
+
+void Methods::AnswerOverdue() {
+  for (const Waiting& waiting : line_.TakeOverdue(clock_.MonotonicNanos())) {
+    const std::optional<Shortage> shortage = ShortageOf(waiting.refusal);
+    AnswerLater(waiting.connection, NoCapacity(absl::StrCat("waited ", waiting.request.wait_ms,
+                                                            " ms: ", waiting.refusal.message()),
+                                               shortage.value_or(Shortage())));
+  }
+}
+
+// ---- the rest ----
+
+void Methods::Rescan(const Call& call) {
+  hooks_.rescan([this, connection = call.connection] {
+    AnswerLater(connection, Json{{"devices", static_cast<uint64_t>(ledger_.devices().size())}});
+  });
+}
+
+void Methods::ServiceInfo(const Call& call) {
+  AnswerLater(call.connection,
+              Json{{"vendor", "het"},
+                   {"product", "hetd"},
+                   {"version", kVersion},
+                   {"url", ""},
+                   {"interfaces", Json::array({"org.varlink.service", "org.het.v1"})}});
+}
+
+void Methods::ServiceInterface(const Call& call) {
+  const auto name = JsonString(call.parameters, "interface");
+  if (name.ok() && *name == "org.het.v1") {
+    return AnswerLater(call.connection, Json{{"description", std::string(kInterfaceDescription)}});
+  }
+  AnswerLater(call.connection, InvalidField("interface", "there is: org.het.v1"));
+}
+
+// ---- answers ----
+
+bool Methods::AnswerRepeat(const Call& call, const std::string& request_id) {
+  if (request_id.empty()) return false;
+  const auto reply = book_.FindReply(call.caller.uid, request_id);
+  if (!reply.ok()) {
+    AnswerLater(call.connection, reply.status());
+    return true;
+  }
+  if (!reply->has_value()) return false;
+  if ((*reply)->method != call.method || (*reply)->digest != Digest(call.parameters)) {
+    AnswerLater(call.connection,
+                InvalidField("requestId", "was used for another request; make a new one"));
+    return true;
+  }
+  // Durable: what it repeats may be of this very turn.
+  AnswerLater(call.connection, ParseJson((*reply)->body), /*durable=*/true);
+  return true;
+}
+
+void Methods::Done(const Call& call, const std::string& request_id,
+                   absl::StatusOr<Json> parameters) {
+  if (!parameters.ok()) return AnswerLater(call.connection, std::move(parameters));
+  if (!request_id.empty()) {
+    book_.KeepReply(call.caller.uid, request_id,
+                    {call.method, Digest(call.parameters), PrintJson(*parameters)});
+  }
+  AnswerLater(call.connection, std::move(parameters), /*durable=*/true);
+}
+
+void Methods::AnswerLater(ConnectionId connection, absl::StatusOr<Json> parameters, bool durable) {
+  Pending pending;
+  pending.connection = connection;
+  pending.durable = durable;
+  pending.message = parameters.ok() ? Json{{"parameters", *std::move(parameters)}}
+                                    : protocol::ErrorReply(parameters.status());
+  pending_.push_back(std::move(pending));
+}
+
+void Methods::StreamLater(ConnectionId connection, Stream stream) {
+  Pending pending;
+  pending.connection = connection;
+  pending.stream = std::move(stream);
+  pending_.push_back(std::move(pending));
+}
+
+void Methods::Send(Pending pending, const absl::Status& written) {
+  if (pending.durable && !written.ok()) {
+    server_->Answer(pending.connection, protocol::ErrorReply(written));
+  } else if (pending.stream) {
+    server_->AnswerInPages(pending.connection, std::move(pending.stream));
+  } else {
+    server_->Answer(pending.connection, pending.message);
+  }
+}
+
+void Methods::Flush() {
+  while (true) {
+    absl::Status written;
+    if (book_.HasUncommitted()) written = book_.Commit();
+    std::vector<Pending> pending = std::move(pending_);
+    pending_.clear();
+    for (Pending& answer : pending) Send(std::move(answer), written);
+    // With a store that cannot be written nobody in the line can be served.
+    const bool may_fit = retry_line_ || freed_seen_ != book_.freed();
+    if (!may_fit || line_.first() == nullptr || !written.ok()) return;
+    freed_seen_ = book_.freed();
+    retry_line_ = false;
+    TryFirstInLine();
+  }
+}
+
+}  // namespace het::daemon

@@ -1,0 +1,126 @@
+// Methods: what org.het.v1 can be asked. Each request becomes an operation on the books and an
+// answer that is held until Flush, at the end of the turn of the loop, when the operations are on
+// disk.
+//
+// Ownership: borrows the books; the daemon owns it. Threads: the loop's.
+#ifndef HET_DAEMON_METHODS_H_
+#define HET_DAEMON_METHODS_H_
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "daemon/lease_book.h"
+#include "daemon/server.h"
+#include "daemon/waiting_line.h"
+#include "partition/ledger.h"
+
+namespace het::daemon {
+
+class Methods final : public RequestHandler {
+ public:
+  // What the daemon does for the methods.
+  struct Hooks {
+    std::function<absl::Status(const ProcessId&)> watch;  // NotFound: the process has ended
+    std::function<void(std::function<void()> done)> rescan;
+  };
+
+  Methods(Ledger& ledger, LeaseBook& book, const Clock& clock, Hooks hooks);
+  // Before the first request.
+  void AnswerThrough(Server* server) { server_ = server; }
+
+  void OnRequest(ConnectionId connection, const Caller& caller, const Json& request) override;
+  void OnGone(ConnectionId connection) override;
+
+  // Requests that need to know the devices wait for `devices`, those that plan also for `rates`.
+  struct Known {
+    bool devices = false;
+    bool rates = false;
+  };
+  void SetKnown(Known known);
+
+  // Makes the books durable, then sends the answers; tries the waiting line when capacity was
+  // freed.
+  void Flush();
+  void AnswerOverdue();
+  int64_t NextDeadline() const { return line_.NextDeadline(); }
+
+ private:
+  struct Call {
+    ConnectionId connection = 0;
+    Caller caller;
+    std::string method;
+    Json parameters;
+  };
+  using Handler = void (Methods::*)(const Call&);
+  struct Entry {
+    Handler handler;
+    Known needs;
+  };
+  struct Held {
+    Call call;
+    Known needs;
+  };
+  // An answer that leaves with the next Flush. `durable`: not if the books cannot be written.
+  struct Pending {
+    ConnectionId connection = 0;
+    bool durable = false;
+    Json message;
+    Stream stream;
+  };
+
+  static const std::map<std::string, Entry, std::less<>>& Table();
+  bool Knows(const Known& needs) const;
+
+  void GetInfo(const Call& call);
+  void ListDevices(const Call& call);
+  void ListSlices(const Call& call);
+  void ListLeases(const Call& call);
+  void Acquire(const Call& call);
+  void Confirm(const Call& call);
+  void Cancel(const Call& call);
+  void Release(const Call& call);
+  void Renew(const Call& call);
+  void PlanModel(const Call& call);
+  void AcquireModel(const Call& call);
+  void Rescan(const Call& call);
+  void ServiceInfo(const Call& call);
+  void ServiceInterface(const Call& call);
+
+  using ChangeFn = absl::StatusOr<std::vector<Lease>> (LeaseBook::*)(const Caller&,
+                                                                     const protocol::LeaseChange&);
+  void Change(const Call& call, ChangeFn change);
+  absl::Status PrepareHolder(const Caller& caller, const protocol::LeaseTerms& terms);
+  // The reply's parameters.
+  absl::StatusOr<Json> LeaseModel(const Caller& caller, const protocol::ModelRequest& request);
+  // Why a request that could wait has to: it does not fit, or others were here before.
+  absl::Status BehindOthers(const protocol::ModelRequest& request) const;
+  void TryFirstInLine();
+
+  // Answers a repeat of a request that was answered before. False: it is new.
+  bool AnswerRepeat(const Call& call, const std::string& request_id);
+  void Done(const Call& call, const std::string& request_id, absl::StatusOr<Json> parameters);
+  void AnswerLater(ConnectionId connection, absl::StatusOr<Json> parameters, bool durable = false);
+  void StreamLater(ConnectionId connection, Stream stream);
+  void Send(Pending pending, const absl::Status& written);
+
+  Ledger& ledger_;
+  LeaseBook& book_;
+  const Clock& clock_;
+  const Hooks hooks_;
+  Server* server_ = nullptr;
+  const int64_t started_;
+  Known known_;
+  std::vector<Held> held_;
+  std::vector<Pending> pending_;
+  WaitingLine line_;
+  uint64_t freed_seen_ = 0;
+  bool retry_line_ = false;
+};
+
+}  // namespace het::daemon
+
+#endif  // HET_DAEMON_METHODS_H_

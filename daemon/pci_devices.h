@@ -1,0 +1,19 @@
+// PciDevices: display controllers and accelerators on the PCI bus, read from sysfs without any
+// driver, so that a device whose driver is missing is listed with what it needs.
+#ifndef HET_DAEMON_PCI_DEVICES_H_
+#define HET_DAEMON_PCI_DEVICES_H_
+
+#include <string>
+#include <vector>
+
+#include "devices/device_info.h"
+
+namespace het::daemon {
+
+// State unsupported, with ids, the kernel driver that has it (if any) and a remedy. Emulated and
+// service-processor displays are left out: nobody computes on them. An unreadable folder is empty.
+std::vector<DeviceInfo> ScanPciDevices(const std::string& folder = "/sys/bus/pci/devices");
+
+}  // namespace het::daemon
+
+#endif  // HET_DAEMON_PCI_DEVICES_H_

@@ -1,0 +1,309 @@
+#include "daemon/server.h"
+
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "partition/refusal.h"
+#include "protocol/errors.h"
+#include "protocol/frame.h"
+
+namespace het::daemon {
+namespace {
+
+constexpr size_t kBlockBytes = size_t{64} << 10;
+constexpr int kBacklog = 512;
+
+}  // namespace
+
+// One client. Lives until libuv has closed its two handles.
+class Server::Connection {
+ public:
+  Connection(Server& server, ConnectionId id) : server_(server), id_(id) {
+    uv_pipe_init(server.loop_, &pipe_, 0);
+    uv_timer_init(server.loop_, &timer_);
+    pipe_.data = timer_.data = this;
+  }
+
+  uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&pipe_); }
+
+  absl::Status Start() {
+    uv_os_fd_t fd = -1;
+    uv_fileno(reinterpret_cast<uv_handle_t*>(&pipe_), &fd);
+    HET_ASSIGN_OR_RETURN(caller_, PeerOf(fd));
+    uv_read_start(stream(), OnAllocate, OnRead);
+    return absl::OkStatus();
+  }
+
+  // Writes an error, as far as it goes without waiting, and closes.
+  void Refuse(const absl::Status& status) {
+    const auto frame = protocol::EncodeFrame(protocol::ErrorReply(status));
+    if (frame.ok()) {
+      uv_buf_t buffer =
+          uv_buf_init(const_cast<char*>(frame->data()), static_cast<unsigned>(frame->size()));
+      uv_try_write(stream(), &buffer, 1);
+    }
+    Close();
+  }
+
+  void Close() {
+    if (closing_) return;
+    closing_ = true;
+    uv_close(reinterpret_cast<uv_handle_t*>(&pipe_), OnClosed);
+    uv_close(reinterpret_cast<uv_handle_t*>(&timer_), OnClosed);
+    server_.Gone(id_);
+  }
+
+  // Hands over one request if there is one and none is being worked on.
+  void TakeRequest() {
+    if (closing_ || busy_) return;
+    auto frame = reader_.Next();
+    if (!frame.ok()) return Refuse(frame.status());
+    if (!frame->has_value()) return WatchPartialFrame();
+    uv_timer_stop(&timer_);
+    const Json& request = **frame;
+    const auto flag = [&request](const char* name) {
+      const auto value = JsonBool(request, name);
+      return value.ok() && *value;
+    };
+    busy_ = true;
+    oneway_ = flag("oneway");
+    more_ = flag("more");
+    server_.handler_.OnRequest(id_, caller_, request);
+  }
+
+  void Answer(const Json& message) {
+    answered_ = true;
+    if (oneway_ || Write(message)) Settle();
+  }
+
+  void AnswerInPages(Stream stream) {
+    if (oneway_) return Answer(Json::object());
+    pages_ = std::move(stream);
+    WritePage();
+  }
+
+ private:
+  static Connection* Of(void* data) { return static_cast<Connection*>(data); }
+
+  struct WriteRequest {
+    uv_write_t request;
+    std::string frame;
+  };
+
+  bool Write(const Json& message) {
+    auto frame = protocol::EncodeFrame(message);
+    if (!frame.ok()) frame = protocol::EncodeFrame(protocol::ErrorReply(frame.status()));
+    auto* write = new WriteRequest{{}, *std::move(frame)};
+    write->request.data = write;
+    uv_buf_t buffer = uv_buf_init(write->frame.data(), static_cast<unsigned>(write->frame.size()));
+    const int error = uv_write(&write->request, stream(), &buffer, 1, OnWritten);
+    if (error == 0) {
+      ++unfinished_writes_;
+      return true;
+    }
+    delete write;
+    Close();
+    return false;
+  }
+
+  static void OnWritten(uv_write_t* request, int status) {
+    Connection* connection = Of(request->handle->data);
+    delete static_cast<WriteRequest*>(request->data);
+    --connection->unfinished_writes_;
+    if (connection->closing_) return;
+    if (status < 0) return connection->Close();
+    if (connection->pages_) return connection->WritePage();
+    connection->Settle();
+  }
+
+  void WritePage() {
+    Page page = pages_();
+    if (page.continues && !more_) {
+      pages_ = nullptr;
+      return Answer(
+          {{"error", "org.varlink.service.ExpectedMore"},
+           {"parameters", {{"message", "the list needs several frames; call with \"more\""}}}});
+    }
+    Json message = {{"parameters", std::move(page.parameters)}};
+    if (page.continues) {
+      message["continues"] = true;
+    } else {
+      pages_ = nullptr;
+      answered_ = true;
+    }
+    if (Write(message)) Settle();
+  }
+
+  // The next request may come once the whole answer has left; until then a timer runs.
+  void Settle() {
+    if (unfinished_writes_ > 0) {
+      uv_timer_start(&timer_, OnTimeout, server_.limits_.frame_ms, 0);
+      return;
+    }
+    if (!answered_) return;
+    uv_timer_stop(&timer_);
+    busy_ = answered_ = false;
+    if (paused_) {
+      paused_ = false;
+      uv_read_start(stream(), OnAllocate, OnRead);
+    }
+    if (reader_.buffered() > 0) server_.Schedule(id_);
+  }
+
+  void WatchPartialFrame() {
+    if (!reader_.HasPartialFrame()) {
+      uv_timer_stop(&timer_);
+    } else if (!uv_is_active(reinterpret_cast<uv_handle_t*>(&timer_))) {
+      uv_timer_start(&timer_, OnTimeout, server_.limits_.frame_ms, 0);
+    }
+  }
+
+  static void OnTimeout(uv_timer_t* timer) {
+    Log().info("a client was too slow and is disconnected");
+    Of(timer->data)->Close();
+  }
+
+  static void OnAllocate(uv_handle_t* handle, size_t /*suggested*/, uv_buf_t* buffer) {
+    *buffer = uv_buf_init(Of(handle->data)->server_.block_.get(), kBlockBytes);
+  }
+
+  static void OnRead(uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
+    Connection* connection = Of(stream->data);
+    if (size < 0) return connection->Close();
+    connection->reader_.Feed(absl::string_view(buffer->base, static_cast<size_t>(size)));
+    // Reading goes on during a request, so that a client that leaves is noticed; not without bound.
+    if (connection->busy_ && connection->reader_.buffered() > protocol::kMaxFrameBytes) {
+      connection->paused_ = true;
+      uv_read_stop(stream);
+    }
+    connection->TakeRequest();
+  }
+
+  static void OnClosed(uv_handle_t* handle) {
+    Connection* connection = Of(handle->data);
+    if (++connection->closed_handles_ == 2) delete connection;
+  }
+
+  Server& server_;
+  const ConnectionId id_;
+  uv_pipe_t pipe_;
+  uv_timer_t timer_;
+  Caller caller_;
+  protocol::FrameReader reader_;
+  Stream pages_;
+  int unfinished_writes_ = 0;
+  bool busy_ = false;      // a request is being worked on or its answer is leaving
+  bool answered_ = false;  // nothing more will be written for it
+  bool oneway_ = false;    // of that request
+  bool more_ = false;
+  bool paused_ = false;
+  bool closing_ = false;
+  int closed_handles_ = 0;
+};
+
+Server::Server(uv_loop_t* loop, RequestHandler& handler, Limits limits)
+    : loop_(loop), handler_(handler), limits_(limits), block_(new char[kBlockBytes]) {
+  uv_pipe_init(loop_, &listener_, 0);
+  uv_idle_init(loop_, &idle_);
+  listener_.data = idle_.data = this;
+}
+
+Server::~Server() { Close(); }
+
+absl::Status Server::Listen(const std::string& path) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("the socket path ", path, " is longer than ",
+                                                   sizeof(sockaddr_un::sun_path) - 1,
+                                                   " bytes; use a shorter --runtime-dir"));
+  }
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return ErrnoStatus(errno, absl::StrCat("cannot replace ", path));
+  }
+  int error = uv_pipe_bind(&listener_, path.c_str());
+  if (error == 0)
+    error = uv_listen(reinterpret_cast<uv_stream_t*>(&listener_), kBacklog, OnConnect);
+  if (error != 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen at ", path, ": ", uv_strerror(error)));
+  }
+  path_ = path;
+  listening_ = true;
+  if (chmod(path.c_str(), 0666) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot set the mode of ", path));
+  }
+  return absl::OkStatus();
+}
+
+void Server::OnConnect(uv_stream_t* listener, int status) {
+  auto* server = static_cast<Server*>(listener->data);
+  if (status < 0) {
+    Log().warn("cannot accept a connection: {}", uv_strerror(status));
+    return;
+  }
+  server->Accept();
+}
+
+void Server::Accept() {
+  auto* connection = new Connection(*this, next_id_++);
+  const ConnectionId id = next_id_ - 1;
+  connections_.emplace(id, connection);
+  if (uv_accept(reinterpret_cast<uv_stream_t*>(&listener_), connection->stream()) != 0) {
+    return connection->Close();
+  }
+  if (connections_.size() > limits_.connections) {
+    return connection->Refuse(absl::ResourceExhaustedError(
+        absl::StrCat("hetd has ", limits_.connections, " connections, which is its limit")));
+  }
+  const absl::Status started = connection->Start();
+  if (!started.ok()) connection->Refuse(started);
+}
+
+void Server::Schedule(ConnectionId connection) {
+  scheduled_.push_back(connection);
+  uv_idle_start(&idle_, OnIdle);
+}
+
+void Server::OnIdle(uv_idle_t* idle) {
+  auto* server = static_cast<Server*>(idle->data);
+  uv_idle_stop(idle);
+  const std::vector<ConnectionId> scheduled = std::move(server->scheduled_);
+  server->scheduled_.clear();
+  for (const ConnectionId id : scheduled) {
+    const auto it = server->connections_.find(id);
+    if (it != server->connections_.end()) it->second->TakeRequest();
+  }
+}
+
+void Server::Gone(ConnectionId connection) {
+  connections_.erase(connection);
+  if (!closed_) handler_.OnGone(connection);
+}
+
+void Server::Answer(ConnectionId connection, const Json& message) {
+  const auto it = connections_.find(connection);
+  if (it != connections_.end()) it->second->Answer(message);
+}
+
+void Server::AnswerInPages(ConnectionId connection, Stream stream) {
+  const auto it = connections_.find(connection);
+  if (it != connections_.end()) it->second->AnswerInPages(std::move(stream));
+}
+
+void Server::Close() {
+  if (closed_) return;
+  closed_ = true;
+  if (listening_) unlink(path_.c_str());
+  uv_close(reinterpret_cast<uv_handle_t*>(&listener_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), nullptr);
+  while (!connections_.empty()) connections_.begin()->second->Close();
+}
+
+}  // namespace het::daemon

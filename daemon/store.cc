@@ -1,0 +1,360 @@
+#include "daemon/store.h"
+
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "base/status.h"
+
+namespace het::daemon {
+namespace {
+
+// "HETD": other programs' databases are not touched.
+constexpr int kApplicationId = 0x48455444;
+
+// One entry per schema version, applied in order. Released entries never change.
+constexpr const char* kMigrations[kSchemaVersion] = {
+    R"(
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE leases (
+      id TEXT PRIMARY KEY,
+      uid INTEGER NOT NULL,
+      pid INTEGER NOT NULL,
+      start_time INTEGER NOT NULL,
+      state TEXT NOT NULL,
+      generation INTEGER NOT NULL,
+      expiry_boottime INTEGER NOT NULL,
+      body TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE replies (
+      number INTEGER PRIMARY KEY,
+      uid INTEGER NOT NULL,
+      request_id TEXT NOT NULL,
+      method TEXT NOT NULL,
+      digest TEXT NOT NULL,
+      body TEXT NOT NULL,
+      UNIQUE (uid, request_id)
+    );
+    CREATE TABLE measurements (
+      key TEXT PRIMARY KEY,
+      memory_bytes_per_s REAL NOT NULL,
+      flops_per_s REAL NOT NULL
+    ) WITHOUT ROWID;
+    )",
+};
+
+}  // namespace
+
+// Binds and steps one prepared statement, and resets it at the end.
+class Store::Statement {
+ public:
+  Statement(Store& store, sqlite3_stmt* handle) : store_(&store), handle_(handle) {}
+  Statement(Statement&& other) noexcept
+      : store_(other.store_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Statement& operator=(Statement&&) = delete;
+  ~Statement() {
+    if (handle_ == nullptr) return;
+    sqlite3_reset(handle_);
+    sqlite3_clear_bindings(handle_);
+  }
+
+  // The text must live until the statement is stepped.
+  Statement& Text(const std::string& value) {
+    sqlite3_bind_text(handle_, ++bound_, value.data(), static_cast<int>(value.size()),
+                      SQLITE_STATIC);
+    return *this;
+  }
+  Statement& Int(int64_t value) {
+    sqlite3_bind_int64(handle_, ++bound_, value);
+    return *this;
+  }
+  Statement& Real(double value) {
+    sqlite3_bind_double(handle_, ++bound_, value);
+    return *this;
+  }
+
+  // True: a row is there.
+  absl::StatusOr<bool> Step() {
+    const int code = sqlite3_step(handle_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    return store_->Failure(code, "use");
+  }
+  absl::Status Run() { return Step().status(); }
+
+  std::string TextAt(int column) const {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
+    return text == nullptr ? "" : std::string(text, sqlite3_column_bytes(handle_, column));
+  }
+  int64_t IntAt(int column) const { return sqlite3_column_int64(handle_, column); }
+  double RealAt(int column) const { return sqlite3_column_double(handle_, column); }
+
+ private:
+  Store* store_;
+  sqlite3_stmt* handle_;
+  int bound_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory,
+                                                   const Clock& clock) {
+  HET_RETURN_IF_ERROR(MakeDirectories(directory, 0750));
+  std::unique_ptr<Store> store(new Store(directory + "/hetd.db", clock));
+  const int code = sqlite3_open_v2(
+      store->path_.c_str(), &store->db_,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+      nullptr);
+  if (code != SQLITE_OK) return store->Failure(code, "open");
+  HET_RETURN_IF_ERROR(store->Configure());
+  HET_RETURN_IF_ERROR(store->Migrate());
+  return store;
+}
+
+Store::~Store() {
+  for (sqlite3_stmt* statement : {put_lease_, remove_lease_, put_reply_, drop_replies_, find_reply_,
+                                  put_meta_, get_meta_, put_measurement_, find_measurement_}) {
+    sqlite3_finalize(statement);
+  }
+  sqlite3_close(db_);
+}
+
+absl::Status Store::Failure(int code, absl::string_view what) const {
+  const std::string message = absl::StrCat("cannot ", what, " the store ", path_, ": ",
+                                           db_ ? sqlite3_errmsg(db_) : sqlite3_errstr(code));
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::FailedPreconditionError(
+          absl::StrCat(message, "; another hetd has it (use another --state-dir)"));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(
+          absl::StrCat(message, "; move the file away to start without leases"));
+    case SQLITE_FULL:
+      return absl::UnavailableError(absl::StrCat(message, "; free space on that file system"));
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+      return absl::UnavailableError(absl::StrCat(message, "; hetd must be able to write there"));
+    case SQLITE_IOERR:
+      return absl::UnavailableError(absl::StrCat(message, " (",
+                                                 sqlite3_errstr(sqlite3_extended_errcode(db_)),
+                                                 "); is the disk full or failing?"));
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+absl::Status Store::Run(const char* sql) {
+  const int code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  return code == SQLITE_OK ? absl::OkStatus() : Failure(code, "use");
+}
+
+absl::StatusOr<int64_t> Store::QueryInt(const char* sql) {
+  sqlite3_stmt* handle = nullptr;
+  int code = sqlite3_prepare_v2(db_, sql, -1, &handle, nullptr);
+  if (code == SQLITE_OK) code = sqlite3_step(handle);
+  const int64_t value = code == SQLITE_ROW ? sqlite3_column_int64(handle, 0) : 0;
+  absl::Status status;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) status = Failure(code, "read");
+  sqlite3_finalize(handle);
+  if (!status.ok()) return status;
+  return value;
+}
+
+absl::Status Store::Configure() {
+  sqlite3_busy_timeout(db_, 100);
+  // The lock must be taken before the journal mode is set, so that WAL never makes a shared-memory
+  // file.
+  return Run(
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+      "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024;"
+      "PRAGMA journal_size_limit=16777216;");
+}
+
+absl::Status Store::Migrate() {
+  HET_ASSIGN_OR_RETURN(const int64_t application, QueryInt("PRAGMA application_id"));
+  HET_ASSIGN_OR_RETURN(const int64_t version, QueryInt("PRAGMA user_version"));
+  if (application != 0 && application != kApplicationId) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, " is another program's database; use another --state-dir"));
+  }
+  if (version > kSchemaVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, " was written by a newer hetd (schema ", version, ", this one knows ",
+                     kSchemaVersion, "); install that one or use another --state-dir"));
+  }
+  if (version == kSchemaVersion) return absl::OkStatus();
+  HET_RETURN_IF_ERROR(Run("BEGIN EXCLUSIVE"));
+  absl::Status status;
+  for (int64_t next = version; status.ok() && next < kSchemaVersion; ++next) {
+    status = Run(kMigrations[next]);
+  }
+  if (status.ok()) {
+    status = Run(absl::StrCat("PRAGMA application_id=", kApplicationId,
+                              "; PRAGMA user_version=", kSchemaVersion, "; COMMIT")
+                     .c_str());
+  }
+  if (!status.ok() && sqlite3_get_autocommit(db_) == 0) (void)Run("ROLLBACK");
+  return status;
+}
+
+absl::StatusOr<Store::Statement> Store::Prepare(sqlite3_stmt*& slot, const char* sql) {
+  if (slot == nullptr) {
+    const int code = sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &slot, nullptr);
+    if (code != SQLITE_OK) return Failure(code, "use");
+  }
+  return Statement(*this, slot);
+}
+
+absl::StatusOr<std::string> Store::Meta(const char* key) {
+  HET_ASSIGN_OR_RETURN(Statement get, Prepare(get_meta_, "SELECT value FROM meta WHERE key=?"));
+  const std::string name = key;
+  HET_ASSIGN_OR_RETURN(const bool found, get.Text(name).Step());
+  return found ? get.TextAt(0) : std::string();
+}
+
+absl::Status Store::PutMeta(const char* key, const std::string& value) {
+  HET_ASSIGN_OR_RETURN(Statement put,
+                       Prepare(put_meta_, "INSERT OR REPLACE INTO meta VALUES (?,?)"));
+  const std::string name = key;
+  return put.Text(name).Text(value).Run();
+}
+
+absl::StatusOr<Store::Contents> Store::Load() {
+  Contents contents;
+  HET_ASSIGN_OR_RETURN(const std::string generation, Meta("generation"));
+  HET_ASSIGN_OR_RETURN(const std::string boottime, Meta("boottime"));
+  HET_ASSIGN_OR_RETURN(contents.boot_id, Meta("boot_id"));
+  if (!generation.empty() && !absl::SimpleAtoi(generation, &contents.generation)) {
+    return absl::DataLossError(absl::StrCat(path_, ": generation is \"", generation, "\""));
+  }
+  if (!boottime.empty() && !absl::SimpleAtoi(boottime, &contents.last_boottime)) {
+    return absl::DataLossError(absl::StrCat(path_, ": boottime is \"", boottime, "\""));
+  }
+  sqlite3_stmt* handle = nullptr;
+  absl::Status status;
+  {
+    HET_ASSIGN_OR_RETURN(Statement rows,
+                         Prepare(handle, "SELECT expiry_boottime, body FROM leases ORDER BY id"));
+    absl::StatusOr<bool> more = rows.Step();
+    for (; more.ok() && *more && status.ok(); more = rows.Step()) {
+      const auto json = ParseJson(rows.TextAt(1));
+      auto lease = json.ok() ? LeaseFromJson(*json, 0) : absl::StatusOr<Lease>(json.status());
+      if (!lease.ok()) {
+        status = absl::DataLossError(absl::StrCat(path_, ": ", lease.status().message()));
+        break;
+      }
+      lease->expiry_boottime = rows.IntAt(0);
+      contents.leases.push_back(*std::move(lease));
+    }
+    if (!more.ok()) status = more.status();
+  }
+  sqlite3_finalize(handle);
+  HET_RETURN_IF_ERROR(status);
+  return contents;
+}
+
+absl::Status Store::Begin() {
+  if (in_batch_) return absl::OkStatus();
+  HET_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  in_batch_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Store::PutLease(const Lease& lease) {
+  HET_RETURN_IF_ERROR(Begin());
+  HET_ASSIGN_OR_RETURN(
+      Statement put, Prepare(put_lease_, "INSERT OR REPLACE INTO leases VALUES (?,?,?,?,?,?,?,?)"));
+  const std::string state(LeaseStateName(lease.state));
+  // The expiry has a column of its own: in the body it would be relative to a moment.
+  Lease without_expiry = lease;
+  without_expiry.expiry_boottime = 0;
+  const std::string body = PrintJson(ToJson(without_expiry, 0));
+  return put.Text(lease.id)
+      .Int(lease.uid)
+      .Int(lease.pid)
+      .Int(static_cast<int64_t>(lease.start_time))
+      .Text(state)
+      .Int(static_cast<int64_t>(lease.generation))
+      .Int(lease.expiry_boottime)
+      .Text(body)
+      .Run();
+}
+
+absl::Status Store::RemoveLease(const std::string& id) {
+  HET_RETURN_IF_ERROR(Begin());
+  HET_ASSIGN_OR_RETURN(Statement remove, Prepare(remove_lease_, "DELETE FROM leases WHERE id=?"));
+  return remove.Text(id).Run();
+}
+
+absl::Status Store::PutReply(uid_t uid, const std::string& request_id, const Reply& reply) {
+  HET_RETURN_IF_ERROR(Begin());
+  {
+    HET_ASSIGN_OR_RETURN(
+        Statement put,
+        Prepare(put_reply_,
+                "INSERT OR REPLACE INTO replies (uid, request_id, method, digest, body)"
+                " VALUES (?,?,?,?,?)"));
+    HET_RETURN_IF_ERROR(
+        put.Int(uid).Text(request_id).Text(reply.method).Text(reply.digest).Text(reply.body).Run());
+  }
+  HET_ASSIGN_OR_RETURN(Statement drop,
+                       Prepare(drop_replies_, "DELETE FROM replies WHERE number <= ?"));
+  return drop.Int(sqlite3_last_insert_rowid(db_) - kKeptReplies).Run();
+}
+
+absl::Status Store::PutMeasurement(const std::string& key, const Measurement& measurement) {
+  HET_RETURN_IF_ERROR(Begin());
+  HET_ASSIGN_OR_RETURN(
+      Statement put,
+      Prepare(put_measurement_, "INSERT OR REPLACE INTO measurements VALUES (?,?,?)"));
+  return put.Text(key).Real(measurement.memory_bytes_per_s).Real(measurement.flops_per_s).Run();
+}
+
+absl::StatusOr<std::optional<Store::Reply>> Store::FindReply(uid_t uid,
+                                                             const std::string& request_id) {
+  HET_ASSIGN_OR_RETURN(
+      Statement find,
+      Prepare(find_reply_,
+              "SELECT method, digest, body FROM replies WHERE uid=? AND request_id=?"));
+  HET_ASSIGN_OR_RETURN(const bool found, find.Int(uid).Text(request_id).Step());
+  if (!found) return std::nullopt;
+  return std::optional<Reply>(Reply{find.TextAt(0), find.TextAt(1), find.TextAt(2)});
+}
+
+absl::StatusOr<std::optional<Store::Measurement>> Store::FindMeasurement(const std::string& key) {
+  HET_ASSIGN_OR_RETURN(
+      Statement find,
+      Prepare(find_measurement_,
+              "SELECT memory_bytes_per_s, flops_per_s FROM measurements WHERE key=?"));
+  HET_ASSIGN_OR_RETURN(const bool found, find.Text(key).Step());
+  if (!found) return std::nullopt;
+  return std::optional<Measurement>(Measurement{find.RealAt(0), find.RealAt(1)});
+}
+
+absl::Status Store::Commit(uint64_t generation, const std::string& boot_id) {
+  if (!in_batch_) return absl::OkStatus();
+  absl::Status status = PutMeta("generation", absl::StrCat(generation));
+  if (status.ok()) status = PutMeta("boottime", absl::StrCat(clock_.BoottimeNanos()));
+  if (status.ok()) status = PutMeta("boot_id", boot_id);
+  if (status.ok()) status = Run("COMMIT");
+  if (!status.ok()) Rollback();
+  in_batch_ = false;
+  return status;
+}
+
+absl::Status Store::Heartbeat(uint64_t generation, const std::string& boot_id) {
+  HET_RETURN_IF_ERROR(Begin());
+  return Commit(generation, boot_id);
+}
+
+void Store::Rollback() {
+  // Some failures have rolled back already.
+  if (in_batch_ && sqlite3_get_autocommit(db_) == 0) (void)Run("ROLLBACK");
+  in_batch_ = false;
+}
+
+}  // namespace het::daemon

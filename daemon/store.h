@@ -1,0 +1,109 @@
+// Store: the leases of the node on disk, in one SQLite file, so that hetd can be killed at any
+// moment. Writes are staged and become durable together with Commit; an answer to a client leaves
+// only after it.
+//
+// SQLite in WAL mode with synchronous=FULL, one connection, exclusive: nobody else opens the file.
+// Ownership: the daemon owns it. Threads: one. Failures: after a failed write or Commit nothing of
+// the batch is on disk; the next batch starts anew (a full disk heals by itself). Opening:
+// FailedPrecondition when another process has the file or a newer hetd made it, DataLoss when it is
+// no database.
+#ifndef HET_DAEMON_STORE_H_
+#define HET_DAEMON_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "partition/slice.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace het::daemon {
+
+inline constexpr int kSchemaVersion = 1;
+inline constexpr int64_t kKeptReplies = 20'000;
+
+class Store {
+ public:
+  struct Contents {
+    std::vector<Lease> leases;
+    uint64_t generation = 0;    // the highest that was handed out
+    std::string boot_id;        // of the boot in which it was written last
+    int64_t last_boottime = 0;  // CLOCK_BOOTTIME of the last commit
+  };
+  // What a request was answered.
+  struct Reply {
+    std::string method;
+    std::string digest;  // of the parameters
+    std::string body;    // JSON
+  };
+  struct Measurement {
+    double memory_bytes_per_s = 0;
+    double flops_per_s = 0;
+  };
+
+  // Makes `directory`/hetd.db, or opens it and brings its schema up to date.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& directory,
+                                                     const Clock& clock = Clock::Real());
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  absl::StatusOr<Contents> Load();
+
+  // Staged until Commit; a failure fails the whole batch.
+  absl::Status PutLease(const Lease& lease);
+  absl::Status RemoveLease(const std::string& id);
+  absl::Status PutReply(uid_t uid, const std::string& request_id, const Reply& reply);
+  absl::Status PutMeasurement(const std::string& key, const Measurement& measurement);
+
+  // Of this batch or an earlier one; the latest 20,000 are kept.
+  absl::StatusOr<std::optional<Reply>> FindReply(uid_t uid, const std::string& request_id);
+  absl::StatusOr<std::optional<Measurement>> FindMeasurement(const std::string& key);
+
+  // Makes the batch durable, with `generation`, the boot and the time. Nothing staged: OK, and no
+  // write. Unavailable, with the reason, when the disk is full or read-only.
+  absl::Status Commit(uint64_t generation, const std::string& boot_id);
+  void Rollback();
+  // A commit of nothing but the time: whether the store can be written at all.
+  absl::Status Heartbeat(uint64_t generation, const std::string& boot_id);
+
+ private:
+  class Statement;
+  Store(std::string path, const Clock& clock) : path_(std::move(path)), clock_(clock) {}
+
+  absl::Status Configure();
+  absl::Status Migrate();
+  absl::Status Begin();
+  absl::Status Run(const char* sql);
+  absl::StatusOr<int64_t> QueryInt(const char* sql);
+  absl::StatusOr<std::string> Meta(const char* key);
+  absl::Status PutMeta(const char* key, const std::string& value);
+  absl::Status Failure(int code, absl::string_view what) const;
+  // A prepared statement, kept for the next use.
+  absl::StatusOr<Statement> Prepare(sqlite3_stmt*& slot, const char* sql);
+
+  const std::string path_;
+  const Clock& clock_;
+  sqlite3* db_ = nullptr;
+  bool in_batch_ = false;
+  sqlite3_stmt* put_lease_ = nullptr;
+  sqlite3_stmt* remove_lease_ = nullptr;
+  sqlite3_stmt* put_reply_ = nullptr;
+  sqlite3_stmt* drop_replies_ = nullptr;
+  sqlite3_stmt* find_reply_ = nullptr;
+  sqlite3_stmt* put_meta_ = nullptr;
+  sqlite3_stmt* get_meta_ = nullptr;
+  sqlite3_stmt* put_measurement_ = nullptr;
+  sqlite3_stmt* find_measurement_ = nullptr;
+};
+
+}  // namespace het::daemon
+
+#endif  // HET_DAEMON_STORE_H_
