@@ -5,6 +5,7 @@
 #include <map>
 
 #include "engine/error.h"
+#include "engine/interrupt.h"
 
 namespace hetllm {
 namespace {
@@ -186,6 +187,7 @@ LayerCosts Calibrate(const Model& model, const Slice& slice, const KernelSet& ke
   if (values.empty()) {
     Meter meter(model, slice, kernels, limits);
     for (const Kind& kind : kinds) {
+      ThrowIfInterrupted();
       for (const double ms : meter.Measure(kind, {workload.prefill, workload.decode})) {
         values.push_back(ms);
       }

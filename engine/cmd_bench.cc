@@ -132,6 +132,9 @@ class Bench {
     const size_t count = config.specs.size();
     EngineOptions engine_options = MakeEngineOptions(model_, options_.run, shape_, count);
     (prefill ? engine_options.workload.decode : engine_options.workload.prefill).items = 0;
+    if (count == 1) {
+      engine_options.split.clear();  // belongs to the slices together
+    }
     // Measured anew once per bench, so that plan and run belong to the same machine in the same
     // mood.
     engine_options.use_stored_costs = repeat > 0;

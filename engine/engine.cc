@@ -102,6 +102,7 @@ void Engine::Start() {
   inputs.workload = options_.workload;
   inputs.costs = costs_;
   inputs.objective = options_.objective;
+  inputs.split = options_.split;
   for (const auto& slice : slices_) {
     const het_lease_info info = slice->lease.info();
     inputs.slice_memory.push_back(info.memory_limit_bytes -
@@ -242,6 +243,7 @@ void Engine::StartOn(bool lost, std::string device) {
     stages_.clear();
     if (lost) {
       DropLost(device);
+      options_.split.clear();
     }
     try {
       Calibrate();

@@ -29,6 +29,7 @@ struct EngineOptions {
   Workload workload;
   het_objective objective = HET_THROUGHPUT;
   bool use_stored_costs = true;
+  std::vector<size_t> split;  // layers per slice instead of a plan; until a slice is lost
   // Notes for the user ("q8 not possible here"), and loading progress over all weights.
   std::function<void(const std::string&)> note;
   std::function<void(uint64_t done, uint64_t all)> progress;
@@ -80,7 +81,8 @@ class Engine {
   void Calibrate();
   void Start();
   void DropLost(const std::string& device);
-  // Calibrates, plans and loads on the slices there are; `lost`: but first without those of `device` and the lost ones.
+  // Calibrates, plans and loads on the slices there are; `lost`: but first without those of
+  // `device` and the lost ones.
   void StartOn(bool lost, std::string device);
   void MeasureLinks(PlacementInputs& inputs) const;
 

@@ -60,7 +60,10 @@ uint64_t WholeModelBytes(const Model& model, const Limits& limits, size_t slices
   return bytes;
 }
 
-Placement MakePlacement(const PlacementInputs& inputs) {
+namespace {
+
+// The planner's choice.
+Placement Search(const PlacementInputs& inputs) {
   const Model& model = *inputs.model;
   const size_t slices = inputs.slice_memory.size();
   const size_t layers = model.layer_count();
@@ -93,9 +96,15 @@ Placement MakePlacement(const PlacementInputs& inputs) {
   problem.layer_ms = layer_ms;
   problem.link_ms = link_ms;
   problem.objective = inputs.objective;
-  het::api::Plan plan;
   try {
-    plan = het::api::Plan::Make(problem);
+    const het::api::Plan plan = het::api::Plan::Make(problem);
+    Placement placement;
+    for (const het_plan_stage& stage : plan.stages()) {
+      placement.stages.push_back({stage.slice, stage.begin, stage.end});
+    }
+    placement.optimal = plan->optimal != 0;
+    placement.in_flight = plan->in_flight;
+    return placement;
   } catch (const het::api::Error& error) {
     if (error.code() != HET_RESOURCE_EXHAUSTED) {
       throw;
@@ -111,18 +120,40 @@ Placement MakePlacement(const PlacementInputs& inputs) {
             error.what(), "). Give the slices more memory, add one, or lower --context"),
         Exit::kNoCapacity);
   }
+}
+
+// The user's choice.
+Placement TakeSplit(const PlacementInputs& inputs) {
+  const size_t layers = inputs.model->layer_count();
   Placement placement;
-  for (const het_plan_stage& stage : plan.stages()) {
-    placement.stages.push_back({stage.slice, stage.begin, stage.end});
+  size_t at = 0;
+  for (size_t slice = 0; slice < inputs.split.size(); ++slice) {
+    if (inputs.split[slice] > 0) {
+      placement.stages.push_back({slice, at, at + inputs.split[slice]});
+      at += inputs.split[slice];
+    }
   }
-  placement.optimal = plan->optimal != 0;
+  if (at != layers || inputs.split.size() != inputs.slice_memory.size()) {
+    throw Error(Cat("--split gives ", at, " layers to ", inputs.split.size(),
+                    " slices; the model has ", layers, " (embedding, ", layers - 2,
+                    " blocks, head) and there are ", inputs.slice_memory.size(), " slices"),
+                Exit::kUsage);
+  }
+  return placement;
+}
+
+}  // namespace
+
+Placement MakePlacement(const PlacementInputs& inputs) {
+  Placement placement = inputs.split.empty() ? Search(inputs) : TakeSplit(inputs);
   placement.prefill =
       Predict(placement.stages, inputs.costs, &LayerCosts::prefill, inputs.prefill_link_ms);
   placement.decode =
       Predict(placement.stages, inputs.costs, &LayerCosts::decode, inputs.decode_link_ms);
   // One more than the stages, so that a transfer can run beside every stage.
   const auto least = static_cast<uint32_t>(placement.stages.size()) + 1;
-  placement.in_flight = std::clamp(plan->in_flight, least, MostInFlight(slices));
+  placement.in_flight =
+      std::clamp(placement.in_flight, least, MostInFlight(inputs.slice_memory.size()));
   return placement;
 }
 

@@ -43,6 +43,8 @@ struct PlacementInputs {
   std::vector<double> prefill_link_ms;  // [from][to]
   std::vector<double> decode_link_ms;
   het_objective objective = HET_THROUGHPUT;
+  // Layers per slice, in order, instead of a plan; empty: plan.
+  std::vector<size_t> split;
 };
 
 // Most micro-batches that a pipeline over so many slices holds: what channel memory is set aside
@@ -55,7 +57,8 @@ uint64_t PlannedLayerBytes(const Model& model, size_t layer, const Limits& limit
 // Everything a slice needs to hold the whole model alone.
 uint64_t WholeModelBytes(const Model& model, const Limits& limits, size_t slices);
 
-// Throws Error (no capacity) when the model does not fit: what is short, and what would work.
+// Throws Error (usage) for a split that is none of the model's layers, and (no capacity) when the
+// model does not fit: what is short, and what would work.
 Placement MakePlacement(const PlacementInputs& inputs);
 
 }  // namespace hetllm

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/error.h"
+#include "engine/interrupt.h"
 #include "engine/progress.h"
 
 namespace hetllm {
@@ -43,6 +44,11 @@ void AddRunOptions(CLI::App& app, RunOptions& options) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--objective", options.objective, "what the plan is good at")
       ->check(CLI::IsMember({"throughput", "latency"}));
+  app.add_option(
+         "--split", options.split,
+         "layers per slice, in the order of --slices, instead of a plan; embedding and head "
+         "count as one each")
+      ->delimiter(',');
   app.add_flag("--recalibrate", options.recalibrate, "measure the slices again");
   app.add_flag("--embedded", options.embedded, "use no daemon");
   app.add_option("--socket", options.socket, "the daemon's socket; it must answer");
@@ -122,6 +128,7 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
   decode.position = shape.longest_prompt + shape.max_new / 2;
 
   engine.objective = options.objective == "latency" ? HET_LATENCY : HET_THROUGHPUT;
+  engine.split = options.split;
   engine.use_stored_costs = !options.recalibrate;
   engine.note = PrintNote;
   return engine;
@@ -137,7 +144,10 @@ std::unique_ptr<Engine> MakeEngine(const het::api::Session& session, const Model
       specs.empty() ? AcquireDefault(session, memory) : AcquireSlices(session, specs, memory);
   EngineOptions engine = MakeEngineOptions(model, options, shape, slices.size());
   ProgressBar bar(Cat("loading ", model.path()));
-  engine.progress = [&bar](uint64_t done, uint64_t all) { bar.Show(done, all); };
+  engine.progress = [&bar](uint64_t done, uint64_t all) {
+    ThrowIfInterrupted();
+    bar.Show(done, all);
+  };
   auto made = std::make_unique<Engine>(session, model, std::move(slices), std::move(engine));
   made->ForgetProgress();
   return made;

@@ -24,6 +24,7 @@ struct RunOptions {
   uint32_t context = 0;  // 0: what the run needs
   uint32_t chunk = 0;    // rows of a prefill micro-batch; 0: chosen
   std::string objective = "throughput";
+  std::vector<size_t> split;
   bool recalibrate = false;
   bool embedded = false;
   std::string socket;

@@ -14,8 +14,17 @@ namespace hetllm::native {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// The loops over register tiles have constant bounds and must be gone in the machine code.
+#undef HETLLM_UNROLL
+#define HETLLM_UNROLL _Pragma("GCC unroll 32")
+
 // At most 16 lanes, so that a block of 32 is a whole number of vectors on every target.
 using DF = HWY_CAPPED(float, 16);
+
+// At most 8 lanes, for what is done with the scales of kGroup blocks at once.
+using D8 = HWY_CAPPED(float, 8);
+constexpr size_t kGroup = 8;
+constexpr size_t kGroupVectors = kGroup / hn::MaxLanes(D8());
 
 // The f16 at `from` (any alignment) in every lane.
 template <class D>
@@ -27,6 +36,39 @@ HWY_INLINE hn::Vec<D> BroadcastHalf(D df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::Set(du, bits)));
 }
 
+// Makes the compiler store values and broadcast them from memory, which costs a load each, where it would rather keep the
+// vector and take it apart with two shuffles per value: the shuffle units are what these kernels run out of.
+HWY_INLINE void KeepInMemory(const float* values) { __asm__ volatile("" : : "r"(values) : "memory"); }
+
+// The f16 scales of kGroup consecutive blocks of kBytes bytes.
+template <size_t kBytes, class D>
+HWY_INLINE void LoadScales(D d8, const uint8_t* blocks, hn::Vec<D> (&out)[kGroupVectors]) {
+#if HWY_TARGET == HWY_SCALAR
+  for (size_t i = 0; i < kGroup; ++i) out[i] = hn::Set(d8, LoadHalf(blocks + i * kBytes));
+#else
+  const hn::Rebind<hwy::float16_t, D> dh;
+  const hn::Rebind<uint16_t, D> du;
+  const HWY_CAPPED(uint16_t, 8) d16;
+  uint16_t bits[kGroup];
+  HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i) std::memcpy(&bits[i], blocks + i * kBytes, sizeof(bits[i]));
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
+  // In registers: stores of parts would stall the load of the whole.
+  const hn::Vec<decltype(d16)> halves{_mm_setr_epi16(
+      static_cast<int16_t>(bits[0]), static_cast<int16_t>(bits[1]), static_cast<int16_t>(bits[2]),
+      static_cast<int16_t>(bits[3]), static_cast<int16_t>(bits[4]), static_cast<int16_t>(bits[5]),
+      static_cast<int16_t>(bits[6]), static_cast<int16_t>(bits[7]))};
+#else
+  const auto halves = hn::LoadU(d16, bits);
+#endif
+  if constexpr (hn::MaxLanes(D()) == kGroup) {
+    out[0] = hn::PromoteTo(d8, hn::BitCast(dh, halves));
+  } else {
+    out[0] = hn::PromoteTo(d8, hn::BitCast(dh, hn::LowerHalf(du, halves)));
+    out[kGroupVectors - 1] = hn::PromoteTo(d8, hn::BitCast(dh, hn::UpperHalf(du, halves)));
+  }
+#endif
+}
+
 // Lanes(df) consecutive f16.
 HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
   const hn::Rebind<hwy::float16_t, DF> dh;
@@ -34,23 +76,63 @@ HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from))));
 }
 
-// Lanes(df) consecutive int8.
-HWY_INLINE hn::Vec<DF> LoadInt8(DF df, const uint8_t* from) {
-  const hn::Rebind<int32_t, DF> di;
-  const hn::Rebind<int8_t, DF> d8;
-  const auto bytes = hn::LoadU(d8, reinterpret_cast<const int8_t*>(from));
-  return hn::ConvertTo(df, hn::PromoteTo(di, bytes));
+// A block of a quantised type as 32 / lanes vectors of floats, in order: element = f16 scale * kUnit * vector element.
+#if HWY_TARGET == HWY_SCALAR
+
+constexpr size_t kVectors = kBlock;
+template <WeightType kType>
+constexpr float kUnit = 1.0f;
+
+template <WeightType kType>
+HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) {
+  const DF df;
+  for (size_t i = 0; i < kBlock; ++i) {
+    if constexpr (kType == WeightType::kQ8_0) {
+      out[i] = hn::Set(df, static_cast<float>(static_cast<int8_t>(block[2 + i])));
+    } else {
+      const int nibble = i < kBlock / 2 ? block[2 + i] & 15 : block[2 + i - kBlock / 2] >> 4;
+      out[i] = hn::Set(df, static_cast<float>(nibble - 8));
+    }
+  }
 }
 
-// The nibbles of Lanes(df) consecutive bytes, minus 8: elements i.. (low) and 16 + i.. (high) of a Q4_0 block.
-HWY_INLINE void LoadNibbles(DF df, const uint8_t* from, hn::Vec<DF>& low, hn::Vec<DF>& high) {
+#else
+
+// Bytes are shuffled to the top of 32-bit lanes, which is one operation where sign extension is two; nibbles with their
+// sign bit flipped are the top four bits of nibble - 8. So elements come out as multiples of 2^24 and 2^28.
+constexpr size_t kVectors = kBlock / hn::MaxLanes(DF());
+template <WeightType kType>
+constexpr float kUnit = kType == WeightType::kQ8_0 ? 0x1p-24f : 0x1p-28f;
+
+template <WeightType kType>
+HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) {
+  const DF df;
   const hn::Rebind<int32_t, DF> di;
-  const hn::Rebind<uint8_t, DF> d8;
-  const auto wide = hn::PromoteTo(di, hn::LoadU(d8, from));
-  const auto eight = hn::Set(di, 8);
-  low = hn::ConvertTo(df, hn::Sub(hn::And(wide, hn::Set(di, 15)), eight));
-  high = hn::ConvertTo(df, hn::Sub(hn::ShiftRight<4>(wide), eight));
+  const hn::Rebind<uint32_t, DF> du;
+  const hn::Repartition<uint16_t, DF> d16;
+  const hn::Repartition<uint8_t, DF> d8;
+  const size_t lanes = hn::Lanes(df);
+  auto first = hn::LoadDup128(d8, block + 2);
+  hn::Vec<decltype(d8)> second;
+  if constexpr (kType == WeightType::kQ8_0) {
+    second = hn::LoadDup128(d8, block + 2 + kBlock / 2);
+  } else {
+    const auto top = hn::Set(d8, 0xf0);
+    const auto flipped = hn::Xor(first, hn::Set(d8, 0x88));
+    first = hn::And(hn::BitCast(d8, hn::ShiftLeft<4>(hn::BitCast(d16, flipped))), top);
+    second = hn::And(flipped, top);
+  }
+  HETLLM_UNROLL for (size_t v = 0; v < kVectors / 2; ++v) {
+    // Byte 3 of lane i comes from byte v * lanes + i, the others are zero.
+    const auto from = hn::Or(hn::ShiftLeft<24>(hn::Iota(du, static_cast<uint32_t>(v * lanes))), hn::Set(du, 0x808080u));
+    const auto low = hn::TableLookupBytesOr0(first, hn::BitCast(d8, from));
+    const auto high = hn::TableLookupBytesOr0(second, hn::BitCast(d8, from));
+    out[v] = hn::ConvertTo(df, hn::BitCast(di, low));
+    out[v + kVectors / 2] = hn::ConvertTo(df, hn::BitCast(di, high));
+  }
 }
+
+#endif
 
 // out[0..count) = elements first.. of the row. For the quantised types first and count are multiples of 32.
 template <WeightType kType>
@@ -65,19 +147,13 @@ HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count, float
     for (; i + lanes <= count; i += lanes) hn::StoreU(LoadHalves(df, from + 2 * i), df, out + i);
     for (; i < count; ++i) out[i] = LoadHalf(from + 2 * i);
   } else {
+    const auto unit = hn::Set(df, kUnit<kType>);
     for (size_t i = 0; i < count; i += kBlock, from += Format<kType>::kBytes, out += kBlock) {
-      const auto scale = BroadcastHalf(df, from);
-      if constexpr (kType == WeightType::kQ8_0) {
-        for (size_t k = 0; k < kBlock; k += lanes) {
-          hn::StoreU(hn::Mul(scale, LoadInt8(df, from + 2 + k)), df, out + k);
-        }
-      } else {
-        for (size_t k = 0; k < kBlock / 2; k += lanes) {
-          hn::Vec<DF> low, high;
-          LoadNibbles(df, from + 2 + k, low, high);
-          hn::StoreU(hn::Mul(scale, low), df, out + k);
-          hn::StoreU(hn::Mul(scale, high), df, out + k + kBlock / 2);
-        }
+      const auto scale = hn::Mul(BroadcastHalf(df, from), unit);
+      hn::Vec<DF> elements[kVectors];
+      ExpandBlock<kType>(from, elements);
+      HETLLM_UNROLL for (size_t v = 0; v < kVectors; ++v) {
+        hn::StoreU(hn::Mul(scale, elements[v]), df, out + v * lanes);
       }
     }
   }

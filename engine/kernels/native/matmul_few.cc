@@ -1,8 +1,8 @@
-// Matmul with float32 activations and few rows (decode): bound by reading the weights, which are read once.
+// Matmul with float32 activations and few rows (decode): bound by reading the weights, which are read once, in order.
 //
-// One row: four weight rows at once straight from their format. Several rows: four weight rows are dequantised piece by
-// piece into the L1 cache and meet every row of x there. The sum of an output runs over the lanes of one vector and does not
-// depend on the cut of the grid or on the number of rows beyond one.
+// One row: each weight row is expanded in registers. Several rows: four weight rows are dequantised piece by piece into
+// the L1 cache and meet every row of x there. An output is the sum of the lanes of few accumulators and does not depend on
+// the cut of the grid, nor on the number of rows beyond one.
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,97 +11,138 @@
 
 #include "engine/kernels/native/dequantize-inl.h"
 #include "engine/kernels/native/reduce-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
 
-constexpr size_t kPiece = 512;  // elements of a weight row that are dequantised at a time
+// How far ahead of the arithmetic the weights are fetched. The hardware alone loses its stream while a block is expanded.
+constexpr size_t kAhead = 1024;
 
-// The part of x . w that is done by vectors, for one weight row: adds to sum. Returns the elements done.
+// sum += x . w over one vector of a plain type.
 template <WeightType kType>
 HWY_INLINE void DotStep(DF df, const uint8_t* w, const float* HWY_RESTRICT x, hn::Vec<DF>& sum) {
-  const size_t lanes = hn::Lanes(df);
   if constexpr (kType == WeightType::kF32) {
     sum = hn::MulAdd(hn::LoadU(df, reinterpret_cast<const float*>(w)), hn::LoadU(df, x), sum);
-  } else if constexpr (kType == WeightType::kF16) {
-    sum = hn::MulAdd(LoadHalves(df, w), hn::LoadU(df, x), sum);
-  } else if constexpr (kType == WeightType::kQ8_0) {
-    auto part = hn::Mul(LoadInt8(df, w + 2), hn::LoadU(df, x));
-    for (size_t k = lanes; k < kBlock; k += lanes) {
-      part = hn::MulAdd(LoadInt8(df, w + 2 + k), hn::LoadU(df, x + k), part);
-    }
-    sum = hn::MulAdd(BroadcastHalf(df, w), part, sum);
   } else {
-    auto part = hn::Zero(df);
-    for (size_t k = 0; k < kBlock / 2; k += lanes) {
-      hn::Vec<DF> low, high;
-      LoadNibbles(df, w + 2 + k, low, high);
-      part = hn::MulAdd(low, hn::LoadU(df, x + k), part);
-      part = hn::MulAdd(high, hn::LoadU(df, x + k + kBlock / 2), part);
-    }
-    sum = hn::MulAdd(BroadcastHalf(df, w), part, sum);
+    sum = hn::MulAdd(LoadHalves(df, w), hn::LoadU(df, x), sum);
   }
 }
 
-// out[j] = x . w[j] for four weight rows.
 template <WeightType kType>
-HWY_INLINE void Dot4(const uint8_t* const w[4], const float* HWY_RESTRICT x, size_t n_in, float* out) {
+HWY_INLINE float DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in) {
   const DF df;
-  constexpr size_t kElements = Format<kType>::kElements;
-  const size_t step = kElements == 1 ? hn::Lanes(df) : kElements;
-  const size_t bytes = BytesOf<kType>(step);
-  const uint8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
+  const size_t lanes = hn::Lanes(df), bytes = BytesOf<kType>(lanes);
   auto s0 = hn::Zero(df), s1 = hn::Zero(df), s2 = hn::Zero(df), s3 = hn::Zero(df);
   size_t i = 0;
-  for (; i + step <= n_in; i += step) {
-    DotStep<kType>(df, w0, x + i, s0);
-    DotStep<kType>(df, w1, x + i, s1);
-    DotStep<kType>(df, w2, x + i, s2);
-    DotStep<kType>(df, w3, x + i, s3);
-    w0 += bytes, w1 += bytes, w2 += bytes, w3 += bytes;
+  const uint8_t* at = w;
+  for (; i + 4 * lanes <= n_in; i += 4 * lanes, at += 4 * bytes) {
+    for (size_t line = 0; line < 4 * bytes; line += 64) hwy::Prefetch(at + kAhead + line);
+    DotStep<kType>(df, at, x + i, s0);
+    DotStep<kType>(df, at + bytes, x + i + lanes, s1);
+    DotStep<kType>(df, at + 2 * bytes, x + i + 2 * lanes, s2);
+    DotStep<kType>(df, at + 3 * bytes, x + i + 3 * lanes, s3);
   }
-  StoreSumsOf4(df, s0, s1, s2, s3, out);
-  if constexpr (kElements == 1) {
-    for (size_t j = 0; i < n_in && j < 4; ++j) out[j] += TailDot<kType>(w[j], x, i, n_in);
+  for (; i + lanes <= n_in; i += lanes, at += bytes) DotStep<kType>(df, at, x + i, s0);
+  const float sum = hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+  return i < n_in ? sum + TailDot<kType>(w, x, i, n_in) : sum;
+}
+
+// The dot product of one block, without its scale and kUnit.
+template <WeightType kType>
+HWY_INLINE hn::Vec<DF> BlockDot(DF df, const uint8_t* w, const float* HWY_RESTRICT x) {
+  const size_t lanes = hn::Lanes(df);
+  hn::Vec<DF> elements[kVectors];
+  ExpandBlock<kType>(w, elements);
+  auto sum = hn::Mul(elements[0], hn::LoadU(df, x));
+  HETLLM_UNROLL for (size_t v = 1; v < kVectors; ++v) {
+    sum = hn::MulAdd(elements[v], hn::LoadU(df, x + v * lanes), sum);
   }
+  return sum;
+}
+
+template <WeightType kType>
+HWY_INLINE float DotBlocks(const uint8_t* w, const float* HWY_RESTRICT x, size_t blocks) {
+  const DF df;
+  const D8 d8;
+  constexpr size_t kBytes = Format<kType>::kBytes;
+  auto even = hn::Zero(df), odd = hn::Zero(df);
+  size_t b = 0;
+  for (; b + kGroup <= blocks; b += kGroup, w += kGroup * kBytes, x += kGroup * kBlock) {
+    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64) hwy::Prefetch(w + kAhead + line);
+    hn::Vec<D8> vectors[kGroupVectors];
+    LoadScales<kBytes>(d8, w, vectors);
+    alignas(32) float scales[kGroup];
+    HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(vectors[v], d8, scales + v * hn::Lanes(d8));
+    KeepInMemory(scales);
+    HETLLM_UNROLL for (size_t i = 0; i < kGroup; i += 2) {
+      even = hn::MulAdd(hn::Set(df, scales[i]), BlockDot<kType>(df, w + i * kBytes, x + i * kBlock), even);
+      odd = hn::MulAdd(hn::Set(df, scales[i + 1]), BlockDot<kType>(df, w + (i + 1) * kBytes, x + (i + 1) * kBlock), odd);
+    }
+  }
+  for (; b < blocks; ++b, w += kBytes, x += kBlock) {
+    even = hn::MulAdd(BroadcastHalf(df, w), BlockDot<kType>(df, w, x), even);
+  }
+  return hn::GetLane(hn::SumOfLanes(df, hn::Add(even, odd))) * kUnit<kType>;
 }
 
 template <WeightType kType>
 void OneRow(const MatmulCall& m, size_t begin, size_t end) {
   const size_t row_bytes = BytesOf<kType>(m.n_in);
-  for (size_t o = begin; o < end; o += 4) {
-    const size_t valid = std::min<size_t>(4, end - o);
-    const uint8_t* w[4];
-    for (size_t j = 0; j < 4; ++j) w[j] = m.w + (o + std::min(j, valid - 1)) * row_bytes;
-    alignas(16) float out[4];
-    Dot4<kType>(w, m.x, m.n_in, out);
-    for (size_t j = 0; j < valid; ++j) m.y[o + j] = m.accumulate ? m.y[o + j] + out[j] : out[j];
+  for (size_t o = begin; o < end; ++o) {
+    const uint8_t* w = m.w + o * row_bytes;
+    float sum;
+    if constexpr (Format<kType>::kElements == 1) {
+      sum = DotPlain<kType>(w, m.x, m.n_in);
+    } else {
+      sum = DotBlocks<kType>(w, m.x, m.n_in / kBlock);
+    }
+    m.y[o] = m.accumulate ? m.y[o] + sum : sum;
   }
 }
 
-// sums[r * 4 + j] += vectors of x[r] * w[j] for kRows rows and four dequantised weight rows, `count` elements.
+constexpr size_t kPiece = 512;  // elements of a weight row that are dequantised at a time
+constexpr size_t kTile = 3;     // rows of x against four weight rows: as many accumulators as registers allow
+
+// sums[r][j] += x[r] * w[j], as vectors, for kRows rows of x and four weight rows; all rows are kPiece long.
 template <size_t kRows>
-HWY_INLINE void DotTile(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, size_t x_stride, size_t count,
+HWY_INLINE void DotTile(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, size_t count,
                         float* HWY_RESTRICT sums) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   hn::Vec<DF> s[kRows][4];
-  for (size_t r = 0; r < kRows; ++r) {
-    for (size_t j = 0; j < 4; ++j) s[r][j] = hn::Load(df, sums + (r * 4 + j) * lanes);
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) s[r][j] = hn::Load(df, sums + (r * 4 + j) * lanes);
   }
   for (size_t i = 0; i < count; i += lanes) {
     hn::Vec<DF> vx[kRows];
-    for (size_t r = 0; r < kRows; ++r) vx[r] = hn::LoadU(df, x + r * x_stride + i);
-    for (size_t j = 0; j < 4; ++j) {
+    HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) vx[r] = hn::Load(df, x + r * kPiece + i);
+    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) {
       const auto vw = hn::Load(df, w + j * kPiece + i);
-      for (size_t r = 0; r < kRows; ++r) s[r][j] = hn::MulAdd(vw, vx[r], s[r][j]);
+      HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) s[r][j] = hn::MulAdd(vw, vx[r], s[r][j]);
     }
   }
-  for (size_t r = 0; r < kRows; ++r) {
-    for (size_t j = 0; j < 4; ++j) hn::Store(s[r][j], df, sums + (r * 4 + j) * lanes);
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) hn::Store(s[r][j], df, sums + (r * 4 + j) * lanes);
   }
+}
+
+// The activations as pieces [n_in / kPiece][rows][kPiece], padded with zeros: rows of x lie a power of two apart and would
+// fall into the same few sets of the cache.
+const float* CutX(const MatmulCall& m) {
+  const size_t pieces = CeilDiv(m.n_in, kPiece);
+  float* x = Scratch<float>(ScratchUse::kPackedRows, pieces * m.rows * kPiece);
+  for (size_t p = 0; p < pieces; ++p) {
+    const size_t count = std::min(kPiece, m.n_in - p * kPiece);
+    for (size_t r = 0; r < m.rows; ++r) {
+      float* to = x + (p * m.rows + r) * kPiece;
+      std::copy_n(m.x + r * m.n_in + p * kPiece, count, to);
+      std::fill(to + count, to + kPiece, 0.0f);
+    }
+  }
+  return x;
 }
 
 template <WeightType kType>
@@ -109,21 +150,27 @@ void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   const size_t row_bytes = BytesOf<kType>(m.n_in);
-  const size_t whole = m.n_in / lanes * lanes;
+  const float* x = CutX(m);
   float* piece = Scratch<float>(ScratchUse::kPackedWeights, 4 * kPiece);
   float* sums = Scratch<float>(ScratchUse::kPartials, m.rows * 4 * lanes);
   for (size_t o = begin; o < end; o += 4) {
     const size_t valid = std::min<size_t>(4, end - o);
-    const uint8_t* w[4];
-    for (size_t j = 0; j < 4; ++j) w[j] = m.w + (o + std::min(j, valid - 1)) * row_bytes;
     std::fill_n(sums, m.rows * 4 * lanes, 0.0f);
-    for (size_t i = 0; i < whole; i += kPiece) {
-      const size_t count = std::min(kPiece, whole - i);
-      for (size_t j = 0; j < 4; ++j) Dequantize<kType>(w[j], i, count, piece + j * kPiece);
+    for (size_t i = 0; i < m.n_in; i += kPiece) {
+      const size_t count = std::min(kPiece, m.n_in - i), padded = CeilDiv(count, lanes) * lanes;
+      for (size_t j = 0; j < 4; ++j) {
+        const uint8_t* w = m.w + (o + std::min(j, valid - 1)) * row_bytes;
+        for (size_t line = 0; line < BytesOf<kType>(count); line += 64) {  // the same piece of the next four rows
+          hwy::Prefetch(w + BytesOf<kType>(i) + 4 * row_bytes + line);
+        }
+        Dequantize<kType>(w, i, count, piece + j * kPiece);
+        std::fill(piece + j * kPiece + count, piece + j * kPiece + padded, 0.0f);
+      }
+      const float* rows = x + i * m.rows;
       size_t r = 0;
-      for (; r + 3 <= m.rows; r += 3) DotTile<3>(piece, m.x + r * m.n_in + i, m.n_in, count, sums + r * 4 * lanes);
-      if (r + 2 == m.rows) DotTile<2>(piece, m.x + r * m.n_in + i, m.n_in, count, sums + r * 4 * lanes);
-      if (r + 1 == m.rows) DotTile<1>(piece, m.x + r * m.n_in + i, m.n_in, count, sums + r * 4 * lanes);
+      for (; r + kTile <= m.rows; r += kTile) DotTile<kTile>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
+      if (r + 2 == m.rows) DotTile<2>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
+      if (r + 1 == m.rows) DotTile<1>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
     }
     for (size_t r = 0; r < m.rows; ++r) {
       const float* s = sums + r * 4 * lanes;
@@ -131,12 +178,7 @@ void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
       StoreSumsOf4(df, hn::Load(df, s), hn::Load(df, s + lanes), hn::Load(df, s + 2 * lanes),
                    hn::Load(df, s + 3 * lanes), out);
       float* y = m.y + r * m.n_out + o;
-      for (size_t j = 0; j < valid; ++j) {
-        if constexpr (Format<kType>::kElements == 1) {
-          if (whole < m.n_in) out[j] += TailDot<kType>(w[j], m.x + r * m.n_in, whole, m.n_in);
-        }
-        y[j] = m.accumulate ? y[j] + out[j] : out[j];
-      }
+      for (size_t j = 0; j < valid; ++j) y[j] = m.accumulate ? y[j] + out[j] : out[j];
     }
   }
 }

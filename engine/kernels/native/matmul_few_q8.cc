@@ -1,95 +1,131 @@
 // Matmul with int8 activations and few rows (decode). A block of 32 is one exact int32 dot product, scaled by both scales.
+// Each weight row streams through once per kTile rows of x; the repeats find it in the cache.
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_few_q8.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 
-#include "engine/kernels/native/dequantize-inl.h"
-#include "engine/kernels/native/reduce-inl.h"
+#include "engine/kernels/native/dot8-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
 
-// At most 8 lanes: int8 products are pairwise sums of 16 int16 lanes, half a block.
-using D8 = HWY_CAPPED(float, 8);
+constexpr size_t kAhead = 1024;  // bytes that the weights are fetched before they are used
+constexpr size_t kTile = 4;      // rows of x that share one pass over a weight row
 
-// The lanes of the result sum to the dot product of one block.
-#if HWY_TARGET == HWY_SCALAR
+// One row of quantised activations.
+struct RowQ8 {
+  const float* scales;
+  const int8_t* values;
+  const float* offsets;  // [blocks] what to subtract per unit of the weight scale; or null
+};
 
-template <WeightType kType>
-HWY_INLINE hn::Vec<D8> BlockDot(const uint8_t* w, const int8_t* HWY_RESTRICT x) {
-  int32_t sum = 0;
-  if constexpr (kType == WeightType::kQ8_0) {
-    for (size_t k = 0; k < kBlock; ++k) sum += static_cast<int8_t>(w[2 + k]) * x[k];
-  } else {
-    for (size_t k = 0; k < kBlock / 2; ++k) {
-      sum += ((w[2 + k] & 15) - 8) * x[k] + ((w[2 + k] >> 4) - 8) * x[k + kBlock / 2];
-    }
-  }
-  return hn::Set(D8(), static_cast<float>(sum));
+HWY_INLINE RowQ8 RowOf(const MatmulCall& m, size_t r) {
+  const uint8_t* row = m.x_q8 + r * Q8RowBytes(m.n_in);
+  return {reinterpret_cast<const float*>(row), reinterpret_cast<const int8_t*>(row + m.n_in / kBlock * sizeof(float)),
+          nullptr};
 }
 
-#else
-
+// RowQ8::offsets for all rows of x.
 template <WeightType kType>
-HWY_INLINE hn::Vec<D8> BlockDot(const uint8_t* w, const int8_t* HWY_RESTRICT x) {
-  const hn::Repartition<int16_t, D8> di16;
-  const hn::Repartition<int32_t, D8> di32;
-  const hn::Rebind<int8_t, decltype(di16)> d8;
-  const hn::Rebind<uint8_t, decltype(di16)> du8;
-  const size_t lanes = hn::Lanes(di16);
-  auto sum0 = hn::Zero(di32), sum1 = hn::Zero(di32);
-  if constexpr (kType == WeightType::kQ8_0) {
-    for (size_t k = 0; k < kBlock; k += lanes) {
-      const auto vw = hn::PromoteTo(di16, hn::LoadU(d8, reinterpret_cast<const int8_t*>(w + 2 + k)));
-      const auto vx = hn::PromoteTo(di16, hn::LoadU(d8, x + k));
-      sum0 = hn::ReorderWidenMulAccumulate(di32, vw, vx, sum0, sum1);
-    }
-  } else {
-    const auto eight = hn::Set(di16, 8);
-    for (size_t k = 0; k < kBlock / 2; k += lanes) {
-      const auto wide = hn::PromoteTo(di16, hn::LoadU(du8, w + 2 + k));
-      const auto low = hn::Sub(hn::And(wide, hn::Set(di16, 15)), eight);
-      const auto high = hn::Sub(hn::ShiftRight<4>(wide), eight);
-      const auto x_low = hn::PromoteTo(di16, hn::LoadU(d8, x + k));
-      const auto x_high = hn::PromoteTo(di16, hn::LoadU(d8, x + k + kBlock / 2));
-      sum0 = hn::ReorderWidenMulAccumulate(di32, low, x_low, sum0, sum1);
-      sum0 = hn::ReorderWidenMulAccumulate(di32, high, x_high, sum0, sum1);
+const float* OffsetsOf(const MatmulCall& m) {
+  const size_t blocks = m.n_in / kBlock;
+  float* offsets = Scratch<float>(ScratchUse::kRowScales, m.rows * blocks);
+  for (size_t r = 0; r < m.rows; ++r) {
+    const RowQ8 x = RowOf(m, r);
+    for (size_t b = 0; b < blocks; ++b) {
+      int32_t sum = 0;
+      for (size_t i = 0; i < kBlock; ++i) sum += x.values[b * kBlock + i];
+      offsets[r * blocks + b] = x.scales[b] * static_cast<float>(kOffset<kType> * sum);
     }
   }
-  return hn::ConvertTo(D8(), hn::Add(sum0, sum1));
+  return offsets;
 }
 
-#endif
+// out[r * stride] = x[r] . w, or += of it, for kRows rows of x. Blocks go in groups of kGroup, whose scales are converted
+// and multiplied together.
+template <WeightType kType, size_t kRows>
+HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accumulate, float* out, size_t stride) {
+  const D8 df;
+  const size_t lanes = hn::Lanes(df);
+  constexpr size_t kBytes = Format<kType>::kBytes;
+  constexpr size_t kChains = kRows == 1 ? 2 : 1;
+  hn::Vec<D8> sum[kRows][kChains], offset[kRows];
+  float rest[kRows] = {};
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    offset[r] = hn::Zero(df);
+    HETLLM_UNROLL for (size_t c = 0; c < kChains; ++c) sum[r][c] = hn::Zero(df);
+  }
+  size_t b = 0;
+  for (; b + kGroup <= blocks; b += kGroup, w += kGroup * kBytes) {
+    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64) hwy::Prefetch(w + kAhead + line);
+    hn::Vec<D8> scales[kGroupVectors];
+    LoadScales<kBytes>(df, w, scales);
+    alignas(32) float both[kRows][kGroup];
+    HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+      HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
+        hn::Store(hn::Mul(scales[v], hn::LoadU(df, x[r].scales + b + v * lanes)), df, both[r] + v * lanes);
+        if constexpr (kOffset<kType> != 0) {
+          offset[r] = hn::MulAdd(scales[v], hn::LoadU(df, x[r].offsets + b + v * lanes), offset[r]);
+        }
+      }
+    }
+    KeepInMemory(both[0]);
+    HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i) {
+      const BlockQ8<kType> block = LoadBlock<kType>(w + i * kBytes);
+      HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+        const auto dot = BlockDot(block, x[r].values + (b + i) * kBlock);
+        sum[r][i % kChains] = hn::MulAdd(hn::Set(df, both[r][i]), dot, sum[r][i % kChains]);
+      }
+    }
+  }
+  for (; b < blocks; ++b, w += kBytes) {
+    const BlockQ8<kType> block = LoadBlock<kType>(w);
+    const float scale = LoadHalf(w);
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto dot = BlockDot(block, x[r].values + b * kBlock);
+      sum[r][0] = hn::MulAdd(hn::Set(df, scale * x[r].scales[b]), dot, sum[r][0]);
+      if constexpr (kOffset<kType> != 0) rest[r] += scale * x[r].offsets[b];
+    }
+  }
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    HETLLM_UNROLL for (size_t c = 1; c < kChains; ++c) sum[r][0] = hn::Add(sum[r][0], sum[r][c]);
+    const float total = hn::GetLane(hn::SumOfLanes(df, hn::Sub(sum[r][0], offset[r]))) - rest[r];
+    out[r * stride] = accumulate ? out[r * stride] + total : total;
+  }
+}
 
 template <WeightType kType>
 void FewRows(const MatmulCall& m, size_t begin, size_t end) {
-  const D8 df;
-  constexpr size_t kBytes = Format<kType>::kBytes;
-  const size_t blocks = m.n_in / kBlock, row_bytes = blocks * kBytes;
-  for (size_t o = begin; o < end; o += 4) {
-    const size_t valid = std::min<size_t>(4, end - o);
-    const uint8_t* w[4];
-    for (size_t j = 0; j < 4; ++j) w[j] = m.w + (o + std::min(j, valid - 1)) * row_bytes;
-    for (size_t r = 0; r < m.rows; ++r) {
-      const uint8_t* row = m.x_q8 + r * Q8RowBytes(m.n_in);
-      const auto* scales = reinterpret_cast<const float*>(row);
-      const auto* x = reinterpret_cast<const int8_t*>(row + blocks * sizeof(float));
-      hn::Vec<D8> s[4] = {hn::Zero(df), hn::Zero(df), hn::Zero(df), hn::Zero(df)};
-      for (size_t b = 0; b < blocks; ++b) {
-        const auto x_scale = hn::Set(df, scales[b]);
-        for (size_t j = 0; j < 4; ++j) {
-          const auto dot = BlockDot<kType>(w[j] + b * kBytes, x + b * kBlock);
-          s[j] = hn::MulAdd(hn::Mul(BroadcastHalf(df, w[j] + b * kBytes), x_scale), dot, s[j]);
-        }
+  const size_t blocks = m.n_in / kBlock, row_bytes = blocks * Format<kType>::kBytes;
+  const float* offsets = kOffset<kType> != 0 ? OffsetsOf<kType>(m) : nullptr;
+  for (size_t o = begin; o < end; ++o) {
+    const uint8_t* w = m.w + o * row_bytes;
+    for (size_t r = 0; r < m.rows; r += kTile) {
+      RowQ8 x[kTile];
+      const size_t count = std::min(kTile, m.rows - r);
+      for (size_t i = 0; i < count; ++i) {
+        x[i] = RowOf(m, r + i);
+        if (offsets != nullptr) x[i].offsets = offsets + (r + i) * blocks;
       }
-      alignas(16) float out[4];
-      StoreSumsOf4(df, s[0], s[1], s[2], s[3], out);
-      float* y = m.y + r * m.n_out + o;
-      for (size_t j = 0; j < valid; ++j) y[j] = m.accumulate ? y[j] + out[j] : out[j];
+      float* out = m.y + r * m.n_out + o;
+      switch (count) {
+        case 1:
+          Dots<kType, 1>(w, x, blocks, m.accumulate, out, m.n_out);
+          break;
+        case 2:
+          Dots<kType, 2>(w, x, blocks, m.accumulate, out, m.n_out);
+          break;
+        case 3:
+          Dots<kType, 3>(w, x, blocks, m.accumulate, out, m.n_out);
+          break;
+        default:
+          Dots<kType, kTile>(w, x, blocks, m.accumulate, out, m.n_out);
+      }
     }
   }
 }

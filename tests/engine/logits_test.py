@@ -1,0 +1,86 @@
+"""The engine's logits agree with the double-precision reference to 1e-3 (norm of the difference over norm), f32 activations,
+on every backend there is and on mixed placements."""
+
+import pathlib
+import tempfile
+import unittest
+
+import hetllm
+import llama_reference
+import make_models
+import numpy as np
+
+LIMIT = 1e-3
+TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46] * 2
+PLACEMENTS = {
+    "cpu": ["cpu"],
+    "pocl": ["pocl"],
+    "rusticl": ["rusticl"],
+    "cpu and pocl": ["cpu:50%", "pocl:50%"],
+    "pocl and cpu": ["pocl:50%", "cpu:50%"],
+    "cpu and rusticl": ["cpu:50%", "rusticl:50%"],
+}
+MODELS = ["tied_f32", "gqa3_f16", "gqa3_q8_0", "odd_q4_0"]
+
+
+class Logits(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls._folder = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls._folder.name)
+        cls.expected = {}
+        for name in MODELS:
+            path = cls.folder / f"{name}.gguf"
+            make_models.write_model(path, name, *make_models.MODELS[name], seed=1)
+            cls.expected[name] = llama_reference.Model(path).logits(TOKENS)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls._folder.cleanup()
+
+    def logits(self, name, slices, *arguments):
+        model = self.folder / f"{name}.gguf"
+        out = self.folder / "out.f32"
+        if len(slices) > 1:  # cut inside the blocks, whatever a plan would do with so small a model
+            layers = make_models.MODELS[name][0].layers + 2
+            arguments += ("--split", f"{layers // 2},{layers - layers // 2}")
+        hetllm.run_ok("logits", "-m", model, "--tokens", ",".join(map(str, TOKENS)), "-o", out,
+                      "--slices", ",".join(slices), *arguments)
+        return np.fromfile(out, "<f4").reshape(len(TOKENS), -1)
+
+    def error(self, name, values):
+        expected = self.expected[name]
+        self.assertEqual(values.shape, expected.shape)
+        return np.linalg.norm(values - expected) / np.linalg.norm(expected)
+
+
+def _add_tests():
+    for placement, slices in PLACEMENTS.items():
+        for name in MODELS:
+
+            def test(self, slices=slices, name=name):
+                for part in slices:
+                    hetllm.need_device(self, part.split(":")[0])
+                self.assertLess(self.error(name, self.logits(name, slices)), LIMIT)
+
+            setattr(Logits, f"test_{name}_on_{placement.replace(' ', '_')}", test)
+
+    def q8(self):
+        error = self.error("gqa3_q8_0", self.logits("gqa3_q8_0", ["cpu"], "--activations", "q8"))
+        self.assertLess(error, 3e-2)
+        self.assertGreater(error, 1e-5)  # it is another arithmetic
+
+    def chunks(self):
+        # Equal however the rows are cut into micro-batches.
+        for chunk in (1, 5, 32):
+            error = self.error("gqa3_f16", self.logits("gqa3_f16", ["cpu"], "--chunk", chunk))
+            self.assertLess(error, LIMIT)
+
+    Logits.test_q8_activations_stay_within_3_percent = q8
+    Logits.test_logits_do_not_depend_on_the_chunk = chunks
+
+
+_add_tests()
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
