@@ -101,7 +101,7 @@ absl::StatusOr<protocol::ModelSpec> DescribeModel(const std::string& path, const
   HET_ASSIGN_OR_RETURN(const Json info, ParseJson(output.out));
   protocol::ModelSpec model;
   HET_ASSIGN_OR_RETURN(model.name, JsonString(info, "name"));
-  HET_ASSIGN_OR_RETURN(const uint64_t width, JsonUint(info, "embedding_length"));
+  HET_ASSIGN_OR_RETURN(const uint64_t width, JsonUint(info, "embedding"));
   model.activation_bytes = width * 4 * load.rows;
   const auto layers = info.find("layers");
   if (layers == info.end() || !layers->is_array() || layers->empty()) {

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks of a build and prints their tables, each figure beside the one asked for.
+
+usage: run.py --build BUILD_DIR [NAME...]     (names: executor planner kernels pipeline mixed daemon)
+"""
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools", "demo"))
+from programs import ProgramError, Programs  # noqa: E402
+
+# What each program is held to, as printed above its table.
+GOALS = {
+    "executor": "<= 0.2 us per empty stage and item; 10 us stages <= 0.3 us over plain loops; 200 us delay line for 16: <= 18 us per item",
+    "planner": "80 layers, 16 slices of 8 types: <= 60 ms median",
+    "kernels": "decode >= 0.8x of the read bandwidth for F16 and Q8_0, >= 0.6x for Q4_0 with q8 activations; prefill f32 >= 0.5x of the FMA peak",
+    "pipeline": "simulated A100+V100+L4+T4: >= 0.97 of plan, >= 1.8x the memory-proportional split",
+    "mixed": "CPU + PoCL, a core each, synth 100 M F32: prefill mixed / sum >= 0.90, achieved / planned >= 0.90",
+    "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB",
+}
+# About 100 M parameters.
+MIXED_SHAPE = ["--layers", "12", "--embd", "768", "--ff", "2048", "--heads", "12", "--kv-heads", "4", "--vocab", "8000",
+               "--type", "f32", "--seed", "1"]
+
+
+def heading(name):
+    print(f"\n=== {name}\n    goal: {GOALS[name]}", flush=True)
+
+
+def run_program(build, name):
+    path = os.path.join(build, "bench", name)
+    if not os.path.exists(path):
+        print(f"not built: {path}")
+        return False
+    return subprocess.run([path], check=False).returncode == 0
+
+
+def spread(samples, unit=""):
+    return f"{samples['median']:.2f} ({samples['min']:.2f}-{samples['max']:.2f}){unit}"
+
+
+def pair_of(devices):
+    """The host's `cpu` device and an OpenCL device on the same cores; half of each makes two slices of a core's worth."""
+    cpu = next((d for d in devices if d["backend"] == "cpu" and d["state"] == "ok"), None)
+    opencl = next((d for d in devices if d["backend"] == "opencl" and d["state"] == "ok" and cpu
+                   and cpu["id"] in d.get("sharesHardwareWith", [])), None)
+    if opencl is None:
+        raise ProgramError("no OpenCL device of type CPU here (apt-get install pocl-opencl-icd)")
+    return f"{cpu['id']}:50%,{opencl['id']}:50%"
+
+
+def mixed(programs):
+    model = os.path.join(programs.directory, "synth.gguf")
+    subprocess.run(programs.command("hetllm", "synth", *MIXED_SHAPE, "-o", model), check=True)
+    programs.start_daemon()
+    slices = pair_of(programs.json("hetctl", "get", "devices")["items"])
+    bench = programs.json("hetllm", "bench", "-m", model, "--slices", slices, "-p", "256", "-n", "16", "-b", "16")
+    print("command: hetllm bench -m SYNTH --slices cpu:50%,opencl:50% -p 256 -n 16 -b 16")
+    print(f"{'':40} {'prefill tokens/s':>28} {'decode tokens/s':>28}")
+    for config in bench["configurations"]:
+        print(f"{config['name'][:40]:40} {spread(config['prefillTokensPerSecond']):>28} "
+              f"{spread(config['decodeTokensPerSecond']):>28}")
+    print(f"prefill mixed / sum: {spread(bench['prefillMixedOverSum'])}")
+    print(f"prefill achieved / planned: {spread(bench['configs'][0]['prefillAchievedOverPlanned'])}")
+    decode = bench["configurations"][0]["decodeTokensPerSecond"]["median"]
+    weights = programs.json("hetllm", "info", "-m", model)["weight_bytes"]
+    # Every step of a group of sequences reads all weights once; a batch makes several groups.
+    groups = bench["configurations"][0]["decodePlan"]["inFlight"]
+    gigabytes = decode / bench["batch"] * weights * min(groups, bench["batch"]) / 1e9
+    limit = subprocess.run([os.path.join(programs.bin, "..", "bench", "kernels"), "--only", "none"], capture_output=True,
+                           text=True, check=False).stdout
+    print(f"decode reads about {gigabytes:.1f} GB/s of weights; both share one memory bus, whose plain read is:")
+    print("\n".join("    " + line for line in limit.splitlines() if "read" in line) or "    (bench/kernels prints it)")
+    return True
+
+
+def daemon(programs):
+    programs.start_daemon()
+    time.sleep(1)
+    times = []
+    for _ in range(30):
+        start = time.monotonic()
+        subprocess.run(programs.command("hetctl", "get", "devices"), env=programs.environment, check=True,
+                       stdout=subprocess.DEVNULL)
+        times.append((time.monotonic() - start) * 1e3)
+    print(f"hetctl get devices: median {statistics.median(times):.1f} ms ({min(times):.1f}-{max(times):.1f}), 30 runs")
+    pid = programs.daemon.pid
+
+    def cpu_seconds():
+        with open(f"/proc/{pid}/stat", encoding="ascii") as handle:
+            fields = handle.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = cpu_seconds()
+    seconds = 10
+    time.sleep(seconds)
+    with open(f"/proc/{pid}/status", encoding="ascii") as handle:
+        rss = int(re.search(r"VmRSS:\s+(\d+)", handle.read()).group(1)) / 1024
+    print(f"hetd idle: {(cpu_seconds() - before) / seconds * 100:.2f} % CPU over {seconds} s, RSS {rss:.1f} MB")
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("names", nargs="*", help="; ".join(GOALS))
+    options = parser.parse_args()
+    build = os.path.abspath(options.build)
+    unknown = set(options.names) - set(GOALS)
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(GOALS)}")
+    failed = []
+    for name in options.names or GOALS:
+        heading(name)
+        if name not in ("mixed", "daemon"):
+            if not run_program(build, name):
+                failed.append(name)
+            continue
+        directory = tempfile.mkdtemp(prefix="het-bench-")
+        programs = Programs(build, directory)
+        try:
+            {"mixed": mixed, "daemon": daemon}[name](programs)
+        except (ProgramError, subprocess.CalledProcessError) as error:
+            print(f"failed: {error}")
+            failed.append(name)
+        finally:
+            programs.stop_daemon()
+            shutil.rmtree(directory, ignore_errors=True)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
