@@ -1,0 +1,79 @@
+#include "runtime/broker.h"
+
+#include <unistd.h>
+
+#include "base/status.h"
+#include "base/uuid.h"
+#include "runtime/discovery.h"
+
+namespace het::runtime {
+
+absl::StatusOr<std::unique_ptr<EmbeddedBroker>> EmbeddedBroker::Create(std::string simulate) {
+  std::unique_ptr<EmbeddedBroker> broker(new EmbeddedBroker(std::move(simulate)));
+  HET_RETURN_IF_ERROR(broker->ListDevices(true).status());
+  return broker;
+}
+
+absl::StatusOr<std::vector<protocol::DeviceRow>> EmbeddedBroker::ListDevices(bool rescan) {
+  std::vector<DeviceInfo> found;
+  if (rescan) {
+    HET_ASSIGN_OR_RETURN(found, DiscoverDevices(simulate_));
+  }
+  absl::MutexLock lock(&mutex_);
+  if (rescan) ledger_.SetInventory(std::move(found));
+  std::vector<protocol::DeviceRow> rows;
+  for (const DeviceInfo& info : ledger_.devices()) rows.push_back({info, ledger_.FreeOf(info)});
+  return rows;
+}
+
+absl::StatusOr<std::vector<Lease>> EmbeddedBroker::Acquire(absl::Span<const SliceRequest> requests,
+                                                           const std::string& tenant) {
+  absl::MutexLock lock(&mutex_);
+  HET_ASSIGN_OR_RETURN(const std::vector<Slice> slices, ledger_.TryAcquire(requests));
+  std::vector<Lease> leases;
+  for (const Slice& slice : slices) {
+    Lease lease;
+    lease.id = NewUuid();
+    lease.tenant = tenant;
+    lease.uid = getuid();
+    lease.pid = getpid();
+    lease.slice = slice;
+    lease.state = LeaseState::kConfirmed;
+    lease.generation = 1;
+    leases.push_back(std::move(lease));
+  }
+  return leases;
+}
+
+absl::Status EmbeddedBroker::Release(const Lease& lease) {
+  absl::MutexLock lock(&mutex_);
+  return ledger_.Release(lease.slice.id);
+}
+
+absl::StatusOr<std::unique_ptr<DaemonBroker>> DaemonBroker::Connect(const std::string& socket) {
+  HET_ASSIGN_OR_RETURN(std::unique_ptr<protocol::Client> client, protocol::Client::Connect(socket));
+  return std::unique_ptr<DaemonBroker>(new DaemonBroker(std::move(client)));
+}
+
+absl::StatusOr<std::vector<protocol::DeviceRow>> DaemonBroker::ListDevices(bool rescan) {
+  if (rescan) HET_RETURN_IF_ERROR(client_->Rescan());
+  return client_->ListDevices();
+}
+
+absl::StatusOr<std::vector<Lease>> DaemonBroker::Acquire(absl::Span<const SliceRequest> requests,
+                                                         const std::string& tenant) {
+  protocol::AcquireRequest request;
+  request.terms.tenant = tenant;
+  request.terms.holder = Holder::kProcess;
+  request.terms.confirm = true;
+  request.slices.assign(requests.begin(), requests.end());
+  return client_->Acquire(std::move(request));
+}
+
+absl::Status DaemonBroker::Release(const Lease& lease) {
+  protocol::LeaseChange change;
+  change.leases.push_back({lease.id, lease.generation});
+  return client_->Release(std::move(change));
+}
+
+}  // namespace het::runtime
