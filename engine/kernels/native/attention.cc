@@ -1,8 +1,10 @@
-// attention: causal attention over the KV cache with an online softmax (Milakov and Gimelshein, 2018), grouped queries.
+// attention: causal attention over the KV cache with an online softmax (Milakov and Gimelshein,
+// 2018), grouped queries.
 //
-// A group is one KV head of a tile of rows. All query heads of the KV head, and all rows of the tile that lie in the same
-// slot, go over the keys together in tiles of kKeys, so K and V are read once for all of them. What is computed for a
-// query does not depend on which other queries share its tile.
+// A group is one KV head of a tile of rows. All query heads of the KV head, and all rows of the
+// tile that lie in the same slot, go over the keys together in tiles of kKeys, so K and V are read
+// once for all of them. What is computed for a query does not depend on which other queries share
+// its tile.
 #include <cmath>
 #include <cstring>
 
@@ -13,11 +15,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/attention.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dequantize-inl.h"
 #include "engine/kernels/native/reduce-inl.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,21 +27,22 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kKeys = 32;  // keys per tile: K and V tiles stay in the L1 cache
 
-// The queries of one KV head and one slot: `count` vectors of head_dim, with what the online softmax knows of each.
+// The queries of one KV head and one slot: `count` vectors of head_dim, with what the online
+// softmax knows of each.
 struct Queries {
   size_t count, head_dim;
-  const float** q;    // [count]
-  float** y;          // [count]
-  int64_t* keys;      // [count] attends to keys 0 .. keys-1
-  float* largest;     // [count] running maximum of the scores
-  float* total;       // [count] running sum of exp(score - largest)
-  float* sums;        // [count][head_dim] running sum of exp(score - largest) * v
-  float* scores;      // [count][kKeys]
+  const float** q;  // [count]
+  float** y;        // [count]
+  int64_t* keys;    // [count] attends to keys 0 .. keys-1
+  float* largest;   // [count] running maximum of the scores
+  float* total;     // [count] running sum of exp(score - largest)
+  float* sums;      // [count][head_dim] running sum of exp(score - largest) * v
+  float* scores;    // [count][kKeys]
 };
 
 // scores[0..4) and scores[kKeys..kKeys+4) = q0 and q1 against four keys.
-HWY_INLINE void ScoreTwoByFour(const float* HWY_RESTRICT q0, const float* HWY_RESTRICT q1, const float* const k[4],
-                               size_t head_dim, float* s0, float* s1) {
+HWY_INLINE void ScoreTwoByFour(const float* HWY_RESTRICT q0, const float* HWY_RESTRICT q1,
+                               const float* const k[4], size_t head_dim, float* s0, float* s1) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   const float *k0 = k[0], *k1 = k[1], *k2 = k[2], *k3 = k[3];
@@ -72,15 +74,18 @@ HWY_INLINE void ScoreTwoByFour(const float* HWY_RESTRICT q0, const float* HWY_RE
   }
 }
 
-// The scores of `valid` keys (1 .. kKeys), k_stride apart, against all queries; what is beyond is -infinity.
-void ScoreTile(const Queries& queries, const float* k, size_t k_stride, size_t first, size_t valid) {
+// The scores of `valid` keys (1 .. kKeys), k_stride apart, against all queries; what is beyond is
+// -infinity.
+void ScoreTile(const Queries& queries, const float* k, size_t k_stride, size_t first,
+               size_t valid) {
   for (size_t t = 0; t < valid; t += 4) {
     const float* rows[4];
     for (size_t j = 0; j < 4; ++j) rows[j] = k + std::min(t + j, valid - 1) * k_stride;
     for (size_t n = 0; n < queries.count; n += 2) {
       const size_t m = std::min(n + 1, queries.count - 1);
       alignas(16) float unused[4];
-      ScoreTwoByFour(queries.q[n], queries.q[m], rows, queries.head_dim, queries.scores + n * kKeys + t,
+      ScoreTwoByFour(queries.q[n], queries.q[m], rows, queries.head_dim,
+                     queries.scores + n * kKeys + t,
                      m == n ? unused : queries.scores + m * kKeys + t);
     }
   }
@@ -91,14 +96,16 @@ void ScoreTile(const Queries& queries, const float* k, size_t k_stride, size_t f
   }
 }
 
-// Scores become exp(scale * (score - new maximum)); total and sums are brought to the new maximum. scale > 0.
+// Scores become exp(scale * (score - new maximum)); total and sums are brought to the new maximum.
+// scale > 0.
 void SoftmaxTile(const Queries& queries, float scale) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   for (size_t n = 0; n < queries.count; ++n) {
     float* scores = queries.scores + n * kKeys;
     auto largest = hn::Load(df, scores);
-    for (size_t t = lanes; t < kKeys; t += lanes) largest = hn::Max(largest, hn::Load(df, scores + t));
+    for (size_t t = lanes; t < kKeys; t += lanes)
+      largest = hn::Max(largest, hn::Load(df, scores + t));
     const float before = queries.largest[n];
     const float now = std::max(before, hn::GetLane(hn::MaxOfLanes(df, largest)));
     if (now == -HUGE_VALF) {  // nothing for this query yet
@@ -109,7 +116,9 @@ void SoftmaxTile(const Queries& queries, float scale) {
     auto sum = hn::Zero(df);
     for (size_t t = 0; t < kKeys; t += lanes) {
       const auto s = hn::Load(df, scores + t);
-      const auto p = hn::IfThenElseZero(hn::Gt(s, hn::Set(df, -HUGE_VALF)), hn::Exp(df, hn::Mul(hn::Set(df, scale), hn::Sub(s, offset))));
+      const auto p =
+          hn::IfThenElseZero(hn::Gt(s, hn::Set(df, -HUGE_VALF)),
+                             hn::Exp(df, hn::Mul(hn::Set(df, scale), hn::Sub(s, offset))));
       hn::Store(p, df, scores + t);
       sum = hn::Add(sum, p);
     }
@@ -127,7 +136,8 @@ void SoftmaxTile(const Queries& queries, float scale) {
 
 // sums[n..n+kQueries) += p * v over `valid` keys.
 template <size_t kQueries>
-HWY_INLINE void AccumulateValues(const Queries& queries, size_t n, const float* v, size_t v_stride, size_t valid) {
+HWY_INLINE void AccumulateValues(const Queries& queries, size_t n, const float* v, size_t v_stride,
+                                 size_t valid) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   const size_t head_dim = queries.head_dim;
@@ -141,7 +151,8 @@ HWY_INLINE void AccumulateValues(const Queries& queries, size_t n, const float* 
       high[j] = hn::LoadU(df, sums + j * head_dim + i + lanes);
     }
     for (size_t t = 0; t < valid; ++t) {
-      const auto v0 = hn::LoadU(df, v + t * v_stride + i), v1 = hn::LoadU(df, v + t * v_stride + i + lanes);
+      const auto v0 = hn::LoadU(df, v + t * v_stride + i),
+                 v1 = hn::LoadU(df, v + t * v_stride + i + lanes);
       for (size_t j = 0; j < kQueries; ++j) {
         const auto weight = hn::Set(df, p[j * kKeys + t]);
         low[j] = hn::MulAdd(weight, v0, low[j]);
@@ -176,8 +187,10 @@ void Attend(const Queries& queries, const float* k, const float* v, size_t strid
     ScoreTile(queries, k + first * stride, stride, first, valid);
     SoftmaxTile(queries, scale);
     size_t n = 0;
-    for (; n + 4 <= queries.count; n += 4) AccumulateValues<4>(queries, n, v + first * stride, stride, valid);
-    for (; n < queries.count; ++n) AccumulateValues<1>(queries, n, v + first * stride, stride, valid);
+    for (; n + 4 <= queries.count; n += 4)
+      AccumulateValues<4>(queries, n, v + first * stride, stride, valid);
+    for (; n < queries.count; ++n)
+      AccumulateValues<1>(queries, n, v + first * stride, stride, valid);
   }
   for (size_t n = 0; n < queries.count; ++n) {
     const float inverse = queries.total[n] > 0.0f ? 1.0f / queries.total[n] : 0.0f;
@@ -219,14 +232,16 @@ void AttentionT(const het_native_call* call) {
       const int32_t slot = slots[row];
       queries.count = 0;
       for (; row < end && slots[row] == slot; ++row) {
-        const int64_t last = slot < 0 ? -1 : std::min<int64_t>(positions[row], int64_t{params.context} - 1);
+        const int64_t last =
+            slot < 0 ? -1 : std::min<int64_t>(positions[row], int64_t{params.context} - 1);
         for (size_t h = head * heads; h < (head + 1) * heads; ++h, ++queries.count) {
           queries.q[queries.count] = q + (row * params.heads + h) * head_dim;
           queries.y[queries.count] = y + (row * params.heads + h) * head_dim;
           queries.keys[queries.count] = std::max<int64_t>(last + 1, 0);
         }
       }
-      const size_t at = slot < 0 ? 0 : static_cast<size_t>(slot) * params.context * stride + head * head_dim;
+      const size_t at =
+          slot < 0 ? 0 : static_cast<size_t>(slot) * params.context * stride + head * head_dim;
       Attend(queries, k + at, v + at, stride, params.scale);
     }
   }

@@ -36,9 +36,12 @@ HWY_INLINE hn::Vec<D> BroadcastHalf(D df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::Set(du, bits)));
 }
 
-// Makes the compiler store values and broadcast them from memory, which costs a load each, where it would rather keep the
-// vector and take it apart with two shuffles per value: the shuffle units are what these kernels run out of.
-HWY_INLINE void KeepInMemory(const float* values) { __asm__ volatile("" : : "r"(values) : "memory"); }
+// Makes the compiler store values and broadcast them from memory, which costs a load each, where it
+// would rather keep the vector and take it apart with two shuffles per value: the shuffle units are
+// what these kernels run out of.
+HWY_INLINE void KeepInMemory(const float* values) {
+  __asm__ volatile("" : : "r"(values) : "memory");
+}
 
 // The f16 scales of kGroup consecutive blocks of kBytes bytes.
 template <size_t kBytes, class D>
@@ -50,7 +53,8 @@ HWY_INLINE void LoadScales(D d8, const uint8_t* blocks, hn::Vec<D> (&out)[kGroup
   const hn::Rebind<uint16_t, D> du;
   const HWY_CAPPED(uint16_t, 8) d16;
   uint16_t bits[kGroup];
-  HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i) std::memcpy(&bits[i], blocks + i * kBytes, sizeof(bits[i]));
+  HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i)
+      std::memcpy(&bits[i], blocks + i * kBytes, sizeof(bits[i]));
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
   // In registers: stores of parts would stall the load of the whole.
   const hn::Vec<decltype(d16)> halves{_mm_setr_epi16(
@@ -76,7 +80,8 @@ HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from))));
 }
 
-// A block of a quantised type as 32 / lanes vectors of floats, in order: element = f16 scale * kUnit * vector element.
+// A block of a quantised type as 32 / lanes vectors of floats, in order: element = f16 scale *
+// kUnit * vector element.
 #if HWY_TARGET == HWY_SCALAR
 
 constexpr size_t kVectors = kBlock;
@@ -98,8 +103,9 @@ HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) 
 
 #else
 
-// Bytes are shuffled to the top of 32-bit lanes, which is one operation where sign extension is two; nibbles with their
-// sign bit flipped are the top four bits of nibble - 8. So elements come out as multiples of 2^24 and 2^28.
+// Bytes are shuffled to the top of 32-bit lanes, which is one operation where sign extension is
+// two; nibbles with their sign bit flipped are the top four bits of nibble - 8. So elements come
+// out as multiples of 2^24 and 2^28.
 constexpr size_t kVectors = kBlock / hn::MaxLanes(DF());
 template <WeightType kType>
 constexpr float kUnit = kType == WeightType::kQ8_0 ? 0x1p-24f : 0x1p-28f;
@@ -124,7 +130,8 @@ HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) 
   }
   HETLLM_UNROLL for (size_t v = 0; v < kVectors / 2; ++v) {
     // Byte 3 of lane i comes from byte v * lanes + i, the others are zero.
-    const auto from = hn::Or(hn::ShiftLeft<24>(hn::Iota(du, static_cast<uint32_t>(v * lanes))), hn::Set(du, 0x808080u));
+    const auto from = hn::Or(hn::ShiftLeft<24>(hn::Iota(du, static_cast<uint32_t>(v * lanes))),
+                             hn::Set(du, 0x808080u));
     const auto low = hn::TableLookupBytesOr0(first, hn::BitCast(d8, from));
     const auto high = hn::TableLookupBytesOr0(second, hn::BitCast(d8, from));
     out[v] = hn::ConvertTo(df, hn::BitCast(di, low));
@@ -134,9 +141,11 @@ HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) 
 
 #endif
 
-// out[0..count) = elements first.. of the row. For the quantised types first and count are multiples of 32.
+// out[0..count) = elements first.. of the row. For the quantised types first and count are
+// multiples of 32.
 template <WeightType kType>
-HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count, float* HWY_RESTRICT out) {
+HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count,
+                           float* HWY_RESTRICT out) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
   const uint8_t* from = row + BytesOf<kType>(first);

@@ -1,5 +1,5 @@
-// int8 dot products of a quantised weight block with a block of quantised activations, per SIMD target.
-// Included by foreach_target files only, inside no namespace.
+// int8 dot products of a quantised weight block with a block of quantised activations, per SIMD
+// target. Included by foreach_target files only, inside no namespace.
 #if defined(HET_ENGINE_KERNELS_NATIVE_DOT8_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HET_ENGINE_KERNELS_NATIVE_DOT8_INL_H_
 #undef HET_ENGINE_KERNELS_NATIVE_DOT8_INL_H_
@@ -11,7 +11,8 @@
 #include "engine/kernels/native/formats.h"
 #include "hwy/highway.h"
 
-// x86 multiplies unsigned with signed bytes and adds pairs (pmaddubsw), which Highway 1.0 has no name for.
+// x86 multiplies unsigned with signed bytes and adds pairs (pmaddubsw), which Highway 1.0 has no
+// name for.
 #undef HETLLM_BYTE_PAIRS
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
 #define HETLLM_BYTE_PAIRS 1
@@ -24,10 +25,10 @@ namespace hetllm::native {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// BlockQ8: the 32 integers of a weight block, made ready to be multiplied several times. Some targets multiply Q4_0 as
-// nibbles 0 .. 15 and not as -8 .. 7: kOffset is what the block has too much per element, to be taken off as
-// kOffset * (sum of x) by the caller.
-// BlockDot: the lanes of the result sum to the exact dot product of the block's integers with x[0..32), |x| <= 127.
+// BlockQ8: the 32 integers of a weight block, made ready to be multiplied several times. Some
+// targets multiply Q4_0 as nibbles 0 .. 15 and not as -8 .. 7: kOffset is what the block has too
+// much per element, to be taken off as kOffset * (sum of x) by the caller. BlockDot: the lanes of
+// the result sum to the exact dot product of the block's integers with x[0..32), |x| <= 127.
 #if HETLLM_BYTE_PAIRS
 
 template <WeightType kType>
@@ -41,7 +42,8 @@ struct BlockQ8 {
   hn::Vec<DBytes> value[kByteVectors];
 };
 
-// Adjacent products a * b, a unsigned, added in pairs: int16 lanes. Saturates above 32767, which 2 * 128 * 127 is not.
+// Adjacent products a * b, a unsigned, added in pairs: int16 lanes. Saturates above 32767, which 2
+// * 128 * 127 is not.
 HWY_INLINE hn::Vec128<int16_t> PairSums(hn::Vec128<int8_t> a, hn::Vec128<int8_t> b) {
   return hn::Vec128<int16_t>{_mm_maddubs_epi16(a.raw, b.raw)};
 }
@@ -65,7 +67,8 @@ HWY_INLINE BlockQ8<kType> LoadBlock(const uint8_t* block) {
   BlockQ8<kType> out;
   if constexpr (kType == WeightType::kQ8_0) {
     HETLLM_UNROLL for (size_t n = 0; n < kByteVectors; ++n) {
-      out.value[n] = hn::LoadU(d8, reinterpret_cast<const int8_t*>(block) + 2 + n * hn::MaxLanes(d8));
+      out.value[n] =
+          hn::LoadU(d8, reinterpret_cast<const int8_t*>(block) + 2 + n * hn::MaxLanes(d8));
     }
   } else {
     const auto bits = hn::Set(du8, 15);
@@ -158,7 +161,8 @@ HWY_INLINE BlockQ8<kType> LoadBlock(const uint8_t* block) {
   BlockQ8<kType> out;
   if constexpr (kType == WeightType::kQ8_0) {
     for (size_t n = 0; n < kWordVectors; ++n) {
-      out.value[n] = hn::PromoteTo(d16, hn::LoadU(d8, reinterpret_cast<const int8_t*>(block) + 2 + n * lanes));
+      out.value[n] =
+          hn::PromoteTo(d16, hn::LoadU(d8, reinterpret_cast<const int8_t*>(block) + 2 + n * lanes));
     }
   } else {
     for (size_t n = 0; n < kWordVectors / 2; ++n) {

@@ -9,10 +9,9 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/elementwise.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dequantize-inl.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -37,7 +36,8 @@ void RmsNormRow(const float* x, const float* weight, float* y, size_t cols, floa
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(cols) + eps);
   const auto vscale = hn::Set(df, scale);
   for (i = 0; i + lanes <= cols; i += lanes) {
-    hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(df, x + i), vscale), hn::LoadU(df, weight + i)), df, y + i);
+    hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(df, x + i), vscale), hn::LoadU(df, weight + i)), df,
+               y + i);
   }
   for (; i < cols; ++i) y[i] = x[i] * scale * weight[i];
 }
@@ -54,7 +54,8 @@ void RmsNormT(const het_native_call* call) {
 }
 
 HWY_INLINE hn::Vec<DF> SiluMulOf(DF df, hn::Vec<DF> gate, hn::Vec<DF> up) {
-  const auto largest = hn::Set(df, 88.0f);  // the Exp of Highway is defined as long as the result is finite
+  const auto largest =
+      hn::Set(df, 88.0f);  // the Exp of Highway is defined as long as the result is finite
   const auto denominator = hn::Add(hn::Set(df, 1.0f), hn::Exp(df, hn::Min(hn::Neg(gate), largest)));
   return hn::Mul(hn::Div(gate, denominator), up);
 }
@@ -98,16 +99,19 @@ void AddT(const het_native_call* call) {
 }
 
 // One block of 32: the scale is amax / 127, values are rounded to nearest (ties to even).
-HWY_INLINE void QuantizeBlock(const float* HWY_RESTRICT x, float* HWY_RESTRICT scale, int8_t* HWY_RESTRICT q) {
+HWY_INLINE void QuantizeBlock(const float* HWY_RESTRICT x, float* HWY_RESTRICT scale,
+                              int8_t* HWY_RESTRICT q) {
   const DF df;
   const hn::Rebind<int32_t, DF> di;
   const hn::Rebind<int8_t, DF> d8;
   const size_t lanes = hn::Lanes(df);
   auto largest = hn::Zero(df);
-  for (size_t k = 0; k < kBlock; k += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(df, x + k)));
+  for (size_t k = 0; k < kBlock; k += lanes)
+    largest = hn::Max(largest, hn::Abs(hn::LoadU(df, x + k)));
   const float amax = hn::GetLane(hn::MaxOfLanes(df, largest));
   *scale = amax / 127.0f;
-  const auto inverse = hn::Set(df, amax > 1e-30f ? 127.0f / amax : 0.0f);  // no overflow for tiny blocks
+  const auto inverse =
+      hn::Set(df, amax > 1e-30f ? 127.0f / amax : 0.0f);  // no overflow for tiny blocks
   const auto limit = hn::Set(di, 127);
   for (size_t k = 0; k < kBlock; k += lanes) {
     const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(df, x + k), inverse));

@@ -12,12 +12,13 @@ namespace hetllm::native {
 
 constexpr uint64_t kElementwiseGroup = 1024;  // elements
 
-// Matmul: a group is `columns` outputs of `rows` rows. Flattened index = column block * row_tiles + row tile, so that a
-// worker's contiguous range reads each weight once. Few rows (decode) make narrow groups of all rows: they are bound by
-// memory and cut evenly. Many rows (prefill) make groups that are worth packing the weights for.
+// Matmul: a group is `columns` outputs of `rows` rows. Flattened index = column block * row_tiles +
+// row tile, so that a worker's contiguous range reads each weight once. Few rows (decode) make
+// narrow groups of all rows: they are bound by memory and cut evenly. Many rows (prefill) make
+// groups that are worth packing the weights for.
 struct MatmulCut {
   bool packed;
-  uint32_t columns, rows;            // of one group
+  uint32_t columns, rows;             // of one group
   uint32_t column_blocks, row_tiles;  // of the grid
 };
 inline MatmulCut CutMatmul(const MatmulParams& params) {
@@ -30,8 +31,8 @@ inline MatmulCut CutMatmul(const MatmulParams& params) {
   return cut;
 }
 
-// Attention: a group is one KV head (all its query heads) of a tile of rows. Flattened index = row tile * kv_heads + KV
-// head. Many rows (prefill) share the keys they read.
+// Attention: a group is one KV head (all its query heads) of a tile of rows. Flattened index = row
+// tile * kv_heads + KV head. Many rows (prefill) share the keys they read.
 struct AttentionCut {
   uint32_t rows;  // of one group
   uint32_t row_tiles;

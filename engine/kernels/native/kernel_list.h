@@ -1,29 +1,29 @@
-// The native functions, one declaration per kernel of kernels.h. Each does the groups of its call and nothing else; the
-// best SIMD target of the machine is chosen at run time, on the first call.
+// The native functions, one declaration per kernel of kernels.h. Each does the groups of its call
+// and nothing else; the best SIMD target of the machine is chosen at run time, on the first call.
 #ifndef HET_ENGINE_KERNELS_NATIVE_KERNEL_LIST_H_
 #define HET_ENGINE_KERNELS_NATIVE_KERNEL_LIST_H_
 
 #include "het/kernel.h"
 
 // X(function, name in the program)
-#define HETLLM_NATIVE_KERNELS(X)        \
-  X(GetRowsF32, "get_rows_f32")         \
-  X(GetRowsF16, "get_rows_f16")         \
-  X(GetRowsQ80, "get_rows_q8_0")        \
-  X(GetRowsQ40, "get_rows_q4_0")        \
-  X(RmsNorm, "rmsnorm")                 \
-  X(MatmulF32, "matmul_f32")            \
-  X(MatmulF16, "matmul_f16")            \
-  X(MatmulQ80, "matmul_q8_0")           \
-  X(MatmulQ40, "matmul_q4_0")           \
-  X(MatmulQ80Q8, "matmul_q8_0_q8")      \
-  X(MatmulQ40Q8, "matmul_q4_0_q8")      \
-  X(QuantizeQ8, "quantize_q8")          \
-  X(Rope, "rope")                       \
-  X(KvAppend, "kv_append")              \
-  X(Attention, "attention")             \
-  X(SiluMul, "silu_mul")                \
-  X(Add, "add")                         \
+#define HETLLM_NATIVE_KERNELS(X)   \
+  X(GetRowsF32, "get_rows_f32")    \
+  X(GetRowsF16, "get_rows_f16")    \
+  X(GetRowsQ80, "get_rows_q8_0")   \
+  X(GetRowsQ40, "get_rows_q4_0")   \
+  X(RmsNorm, "rmsnorm")            \
+  X(MatmulF32, "matmul_f32")       \
+  X(MatmulF16, "matmul_f16")       \
+  X(MatmulQ80, "matmul_q8_0")      \
+  X(MatmulQ40, "matmul_q4_0")      \
+  X(MatmulQ80Q8, "matmul_q8_0_q8") \
+  X(MatmulQ40Q8, "matmul_q4_0_q8") \
+  X(QuantizeQ8, "quantize_q8")     \
+  X(Rope, "rope")                  \
+  X(KvAppend, "kv_append")         \
+  X(Attention, "attention")        \
+  X(SiluMul, "silu_mul")           \
+  X(Add, "add")                    \
   X(Argmax, "argmax")
 
 namespace hetllm::native {

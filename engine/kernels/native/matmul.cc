@@ -1,4 +1,5 @@
-// matmul_*: takes a call's range of groups apart and gives each piece to the form that suits the number of rows.
+// matmul_*: takes a call's range of groups apart and gives each piece to the form that suits the
+// number of rows.
 #include "engine/kernels/native/matmul.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The forms of a matmul and what they share. matmul.cc chooses; matmul_few.cc and matmul_few_q8.cc are bound by memory,
-// matmul_packed.cc and matmul_packed_q8.cc by arithmetic.
+// The forms of a matmul and what they share. matmul.cc chooses; matmul_few.cc and matmul_few_q8.cc
+// are bound by memory, matmul_packed.cc and matmul_packed_q8.cc by arithmetic.
 #ifndef HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
 #define HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
 
@@ -25,7 +25,8 @@ struct MatmulCall {
 void MatmulFewRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 void MatmulFewRowsQ8(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 
-// The elements [from, to) of x . w, one by one: what is left of a row whose length is no whole number of vectors.
+// The elements [from, to) of x . w, one by one: what is left of a row whose length is no whole
+// number of vectors.
 template <WeightType kType>
 inline float TailDot(const uint8_t* w, const float* x, size_t from, size_t to) {
   static_assert(Format<kType>::kElements == 1);

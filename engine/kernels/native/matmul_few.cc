@@ -1,24 +1,26 @@
-// Matmul with float32 activations and few rows (decode): bound by reading the weights, which are read once, in order.
+// Matmul with float32 activations and few rows (decode): bound by reading the weights, which are
+// read once, in order.
 //
-// One row: each weight row is expanded in registers. Several rows: four weight rows are dequantised piece by piece into
-// the L1 cache and meet every row of x there. An output is the sum of the lanes of few accumulators and does not depend on
-// the cut of the grid, nor on the number of rows beyond one.
+// One row: each weight row is expanded in registers. Several rows: four weight rows are dequantised
+// piece by piece into the L1 cache and meet every row of x there. An output is the sum of the lanes
+// of few accumulators and does not depend on the cut of the grid, nor on the number of rows beyond
+// one.
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_few.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dequantize-inl.h"
 #include "engine/kernels/native/reduce-inl.h"
 #include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
 
-// How far ahead of the arithmetic the weights are fetched. The hardware alone loses its stream while a block is expanded.
+// How far ahead of the arithmetic the weights are fetched. The hardware alone loses its stream
+// while a block is expanded.
 constexpr size_t kAhead = 1024;
 
 // sum += x . w over one vector of a plain type.
@@ -71,15 +73,19 @@ HWY_INLINE float DotBlocks(const uint8_t* w, const float* HWY_RESTRICT x, size_t
   auto even = hn::Zero(df), odd = hn::Zero(df);
   size_t b = 0;
   for (; b + kGroup <= blocks; b += kGroup, w += kGroup * kBytes, x += kGroup * kBlock) {
-    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64) hwy::Prefetch(w + kAhead + line);
+    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64)
+        hwy::Prefetch(w + kAhead + line);
     hn::Vec<D8> vectors[kGroupVectors];
     LoadScales<kBytes>(d8, w, vectors);
     alignas(32) float scales[kGroup];
-    HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(vectors[v], d8, scales + v * hn::Lanes(d8));
+    HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v)
+        hn::Store(vectors[v], d8, scales + v * hn::Lanes(d8));
     KeepInMemory(scales);
     HETLLM_UNROLL for (size_t i = 0; i < kGroup; i += 2) {
-      even = hn::MulAdd(hn::Set(df, scales[i]), BlockDot<kType>(df, w + i * kBytes, x + i * kBlock), even);
-      odd = hn::MulAdd(hn::Set(df, scales[i + 1]), BlockDot<kType>(df, w + (i + 1) * kBytes, x + (i + 1) * kBlock), odd);
+      even = hn::MulAdd(hn::Set(df, scales[i]), BlockDot<kType>(df, w + i * kBytes, x + i * kBlock),
+                        even);
+      odd = hn::MulAdd(hn::Set(df, scales[i + 1]),
+                       BlockDot<kType>(df, w + (i + 1) * kBytes, x + (i + 1) * kBlock), odd);
     }
   }
   for (; b < blocks; ++b, w += kBytes, x += kBlock) {
@@ -104,9 +110,11 @@ void OneRow(const MatmulCall& m, size_t begin, size_t end) {
 }
 
 constexpr size_t kPiece = 512;  // elements of a weight row that are dequantised at a time
-constexpr size_t kTile = 3;     // rows of x against four weight rows: as many accumulators as registers allow
+constexpr size_t kTile =
+    3;  // rows of x against four weight rows: as many accumulators as registers allow
 
-// sums[r][j] += x[r] * w[j], as vectors, for kRows rows of x and four weight rows; all rows are kPiece long.
+// sums[r][j] += x[r] * w[j], as vectors, for kRows rows of x and four weight rows; all rows are
+// kPiece long.
 template <size_t kRows>
 HWY_INLINE void DotTile(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, size_t count,
                         float* HWY_RESTRICT sums) {
@@ -129,8 +137,8 @@ HWY_INLINE void DotTile(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x
   }
 }
 
-// The activations as pieces [n_in / kPiece][rows][kPiece], padded with zeros: rows of x lie a power of two apart and would
-// fall into the same few sets of the cache.
+// The activations as pieces [n_in / kPiece][rows][kPiece], padded with zeros: rows of x lie a power
+// of two apart and would fall into the same few sets of the cache.
 const float* CutX(const MatmulCall& m) {
   const size_t pieces = CeilDiv(m.n_in, kPiece);
   float* x = Scratch<float>(ScratchUse::kPackedRows, pieces * m.rows * kPiece);
@@ -160,7 +168,8 @@ void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
       const size_t count = std::min(kPiece, m.n_in - i), padded = CeilDiv(count, lanes) * lanes;
       for (size_t j = 0; j < 4; ++j) {
         const uint8_t* w = m.w + (o + std::min(j, valid - 1)) * row_bytes;
-        for (size_t line = 0; line < BytesOf<kType>(count); line += 64) {  // the same piece of the next four rows
+        for (size_t line = 0; line < BytesOf<kType>(count);
+             line += 64) {  // the same piece of the next four rows
           hwy::Prefetch(w + BytesOf<kType>(i) + 4 * row_bytes + line);
         }
         Dequantize<kType>(w, i, count, piece + j * kPiece);
@@ -168,7 +177,8 @@ void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
       }
       const float* rows = x + i * m.rows;
       size_t r = 0;
-      for (; r + kTile <= m.rows; r += kTile) DotTile<kTile>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
+      for (; r + kTile <= m.rows; r += kTile)
+        DotTile<kTile>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
       if (r + 2 == m.rows) DotTile<2>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
       if (r + 1 == m.rows) DotTile<1>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
     }

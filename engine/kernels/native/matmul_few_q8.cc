@@ -1,13 +1,13 @@
-// Matmul with int8 activations and few rows (decode). A block of 32 is one exact int32 dot product, scaled by both scales.
-// Each weight row streams through once per kTile rows of x; the repeats find it in the cache.
+// Matmul with int8 activations and few rows (decode). A block of 32 is one exact int32 dot product,
+// scaled by both scales. Each weight row streams through once per kTile rows of x; the repeats find
+// it in the cache.
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_few_q8.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dot8-inl.h"
 #include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,8 +26,8 @@ struct RowQ8 {
 
 HWY_INLINE RowQ8 RowOf(const MatmulCall& m, size_t r) {
   const uint8_t* row = m.x_q8 + r * Q8RowBytes(m.n_in);
-  return {reinterpret_cast<const float*>(row), reinterpret_cast<const int8_t*>(row + m.n_in / kBlock * sizeof(float)),
-          nullptr};
+  return {reinterpret_cast<const float*>(row),
+          reinterpret_cast<const int8_t*>(row + m.n_in / kBlock * sizeof(float)), nullptr};
 }
 
 // RowQ8::offsets for all rows of x.
@@ -46,10 +46,11 @@ const float* OffsetsOf(const MatmulCall& m) {
   return offsets;
 }
 
-// out[r * stride] = x[r] . w, or += of it, for kRows rows of x. Blocks go in groups of kGroup, whose scales are converted
-// and multiplied together.
+// out[r * stride] = x[r] . w, or += of it, for kRows rows of x. Blocks go in groups of kGroup,
+// whose scales are converted and multiplied together.
 template <WeightType kType, size_t kRows>
-HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accumulate, float* out, size_t stride) {
+HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accumulate, float* out,
+                     size_t stride) {
   const D8 df;
   const size_t lanes = hn::Lanes(df);
   constexpr size_t kBytes = Format<kType>::kBytes;
@@ -62,13 +63,15 @@ HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accum
   }
   size_t b = 0;
   for (; b + kGroup <= blocks; b += kGroup, w += kGroup * kBytes) {
-    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64) hwy::Prefetch(w + kAhead + line);
+    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64)
+        hwy::Prefetch(w + kAhead + line);
     hn::Vec<D8> scales[kGroupVectors];
     LoadScales<kBytes>(df, w, scales);
     alignas(32) float both[kRows][kGroup];
     HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
       HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
-        hn::Store(hn::Mul(scales[v], hn::LoadU(df, x[r].scales + b + v * lanes)), df, both[r] + v * lanes);
+        hn::Store(hn::Mul(scales[v], hn::LoadU(df, x[r].scales + b + v * lanes)), df,
+                  both[r] + v * lanes);
         if constexpr (kOffset<kType> != 0) {
           offset[r] = hn::MulAdd(scales[v], hn::LoadU(df, x[r].offsets + b + v * lanes), offset[r]);
         }

@@ -13,7 +13,8 @@ namespace hetllm {
 
 const std::vector<het_native_kernel>& NativeKernels() {
 #define HETLLM_ROW(function, name) {name, native::function},
-  static const auto& kernels = *new std::vector<het_native_kernel>{HETLLM_NATIVE_KERNELS(HETLLM_ROW)};
+  static const auto& kernels =
+      *new std::vector<het_native_kernel>{HETLLM_NATIVE_KERNELS(HETLLM_ROW)};
 #undef HETLLM_ROW
   return kernels;
 }

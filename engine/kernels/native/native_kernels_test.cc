@@ -1,5 +1,5 @@
-// Every native kernel against a plain double-precision reference, on awkward shapes, cut into awkward pieces, on every SIMD
-// target that this machine and the compiler have.
+// Every native kernel against a plain double-precision reference, on awkward shapes, cut into
+// awkward pieces, on every SIMD target that this machine and the compiler have.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -31,8 +31,8 @@ het_native_fn Function(std::string_view name) {
 
 // Launches like the CPU backend: the flattened groups cut into `pieces` calls, last piece first.
 template <typename Params>
-void Launch(std::string_view name, const Params& params, const Grid& grid, std::vector<void*> buffers,
-            uint64_t pieces = 1) {
+void Launch(std::string_view name, const Params& params, const Grid& grid,
+            std::vector<void*> buffers, uint64_t pieces = 1) {
   alignas(16) Params aligned = params;
   const uint64_t groups = uint64_t{grid.groups[0]} * grid.groups[1] * grid.groups[2];
   pieces = std::min(pieces, groups);
@@ -142,7 +142,8 @@ std::string MatmulName(WeightType type, bool q8) {
   return "";
 }
 
-// Largest |got - want| over the sum of |terms| that made it: an error bound that cancellation does not spoil.
+// Largest |got - want| over the sum of |terms| that made it: an error bound that cancellation does
+// not spoil.
 struct MatmulCase {
   WeightType type;
   bool q8;
@@ -150,19 +151,22 @@ struct MatmulCase {
   uint64_t pieces;
 };
 
-std::vector<float> RunMatmul(const MatmulCase& c, const Weights& w, const void* x, const std::vector<float>& y0) {
+std::vector<float> RunMatmul(const MatmulCase& c, const Weights& w, const void* x,
+                             const std::vector<float>& y0) {
   std::vector<float> y = y0;
   const MatmulParams params{c.rows, c.n_in, c.n_out, c.accumulate};
   const std::string name = MatmulName(c.type, c.q8);
-  Launch(name, params, NativeGrid(params, name), {const_cast<uint8_t*>(w.bytes.data()), const_cast<void*>(x), y.data()},
-         c.pieces);
+  Launch(name, params, NativeGrid(params, name),
+         {const_cast<uint8_t*>(w.bytes.data()), const_cast<void*>(x), y.data()}, c.pieces);
   return y;
 }
 
-std::vector<uint8_t> Quantize(const std::vector<float>& x, uint32_t rows, uint32_t n_in, uint64_t pieces = 1) {
+std::vector<uint8_t> Quantize(const std::vector<float>& x, uint32_t rows, uint32_t n_in,
+                              uint64_t pieces = 1) {
   std::vector<uint8_t> q(rows * Q8RowBytes(n_in));
   const QuantizeParams params{rows, n_in};
-  Launch("quantize_q8", params, NativeGrid(params), {const_cast<float*>(x.data()), q.data()}, pieces);
+  Launch("quantize_q8", params, NativeGrid(params), {const_cast<float*>(x.data()), q.data()},
+         pieces);
   return q;
 }
 
@@ -173,15 +177,17 @@ std::vector<double> Dequantized(const std::vector<uint8_t>& q, uint32_t rows, ui
     for (uint32_t i = 0; i < n_in; ++i) {
       float scale;
       std::memcpy(&scale, row + i / 32 * 4, 4);
-      x[size_t{r} * n_in + i] = static_cast<double>(scale) * static_cast<int8_t>(row[n_in / 32 * 4 + i]);
+      x[size_t{r} * n_in + i] =
+          static_cast<double>(scale) * static_cast<int8_t>(row[n_in / 32 * 4 + i]);
     }
   }
   return x;
 }
 
 void CheckMatmul(const MatmulCase& c) {
-  SCOPED_TRACE(::testing::Message() << MatmulName(c.type, c.q8) << " rows " << c.rows << " n_in " << c.n_in << " n_out "
-                                    << c.n_out << " accumulate " << c.accumulate << " pieces " << c.pieces);
+  SCOPED_TRACE(::testing::Message()
+               << MatmulName(c.type, c.q8) << " rows " << c.rows << " n_in " << c.n_in << " n_out "
+               << c.n_out << " accumulate " << c.accumulate << " pieces " << c.pieces);
   Random random(c.rows * 7919 + c.n_in * 31 + c.n_out);
   const Weights w = MakeWeights(c.type, c.n_out, c.n_in, random);
   const std::vector<float> x = random.Normals(size_t{c.rows} * c.n_in);
@@ -192,7 +198,8 @@ void CheckMatmul(const MatmulCase& c) {
     exact = Dequantized(q, c.rows, c.n_in);
   }
   const std::vector<float> y0 = random.Normals(size_t{c.rows} * c.n_out);
-  const std::vector<float> y = RunMatmul(c, w, c.q8 ? static_cast<const void*>(q.data()) : x.data(), y0);
+  const std::vector<float> y =
+      RunMatmul(c, w, c.q8 ? static_cast<const void*>(q.data()) : x.data(), y0);
   double worst = 0;
   for (uint32_t r = 0; r < c.rows; ++r) {
     for (uint32_t o = 0; o < c.n_out; ++o) {
@@ -225,14 +232,16 @@ class NativeKernels : public ::testing::TestWithParam<int64_t> {
 // The targets that this machine runs. One that was not compiled falls back to the portable one.
 std::vector<int64_t> Targets() {
   std::vector<int64_t> targets;
-  for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) targets.push_back(left & -left);
+  for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1)
+    targets.push_back(left & -left);
   return targets;
 }
 INSTANTIATE_TEST_SUITE_P(Targets, NativeKernels, ::testing::ValuesIn(Targets()),
                          [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
 
 TEST_P(NativeKernels, MatmulAgreesWithDoubleForEveryTypeAndShape) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
+  for (const WeightType type :
+       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
     for (const bool q8 : {false, true}) {
       if (q8 && (type == WeightType::kF32 || type == WeightType::kF16)) continue;
       for (const uint32_t rows : {1u, 2u, 3u, 7u, 16u, 33u, 70u}) {
@@ -250,23 +259,27 @@ TEST_P(NativeKernels, MatmulAgreesWithDoubleForEveryTypeAndShape) {
 TEST_P(NativeKernels, MatmulTakesAnyLengthOfPlainRows) {
   for (const WeightType type : {WeightType::kF32, WeightType::kF16}) {
     for (const uint32_t n_in : {1u, 3u, 17u, 31u, 37u, 515u, 1031u}) {
-      for (const uint32_t rows : {1u, 2u, 6u, 40u}) CheckMatmul({type, false, rows, n_in, 21, rows % 2, 2});
+      for (const uint32_t rows : {1u, 2u, 6u, 40u})
+        CheckMatmul({type, false, rows, n_in, 21, rows % 2, 2});
     }
   }
 }
 
 TEST_P(NativeKernels, MatmulDoesNotDependOnTheCut) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
+  for (const WeightType type :
+       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
     for (const bool q8 : {false, true}) {
       if (q8 && (type == WeightType::kF32 || type == WeightType::kF16)) continue;
       for (const uint32_t rows : {1u, 4u, 100u}) {
         const uint32_t n_in = 608, n_out = 307;
         Random random(rows);
         const Weights w = MakeWeights(type, n_out, n_in, random);
-        const std::vector<float> x = random.Normals(size_t{rows} * n_in), y0(size_t{rows} * n_out, 1.0f);
+        const std::vector<float> x = random.Normals(size_t{rows} * n_in),
+                                 y0(size_t{rows} * n_out, 1.0f);
         const std::vector<uint8_t> q = Quantize(x, rows, n_in);
         const void* input = q8 ? static_cast<const void*>(q.data()) : x.data();
-        const std::vector<float> whole = RunMatmul({type, q8, rows, n_in, n_out, 1, 1}, w, input, y0);
+        const std::vector<float> whole =
+            RunMatmul({type, q8, rows, n_in, n_out, 1, 1}, w, input, y0);
         for (const uint64_t pieces : {2u, 3u, 1000u}) {
           EXPECT_EQ(whole, RunMatmul({type, q8, rows, n_in, n_out, 1, pieces}, w, input, y0))
               << MatmulName(type, q8) << " rows " << rows << " pieces " << pieces;
@@ -278,17 +291,19 @@ TEST_P(NativeKernels, MatmulDoesNotDependOnTheCut) {
 
 // A row's result does not depend on the other rows of the call, within each form.
 TEST_P(NativeKernels, MatmulRowsAreIndependent) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
+  for (const WeightType type :
+       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
     const uint32_t n_in = 320, n_out = 40;
     Random random(5);
     const Weights w = MakeWeights(type, n_out, n_in, random);
     const std::vector<float> x = random.Normals(size_t{200} * n_in);
     for (const auto& [few, many] : {std::pair<uint32_t, uint32_t>{2, 7}, {64, 200}}) {
-      const std::vector<float> a =
-          RunMatmul({type, false, few, n_in, n_out, 0, 1}, w, x.data(), std::vector<float>(few * n_out));
-      const std::vector<float> b =
-          RunMatmul({type, false, many, n_in, n_out, 0, 1}, w, x.data(), std::vector<float>(many * n_out));
-      EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin())) << MatmulName(type, false) << few << " of " << many;
+      const std::vector<float> a = RunMatmul({type, false, few, n_in, n_out, 0, 1}, w, x.data(),
+                                             std::vector<float>(few * n_out));
+      const std::vector<float> b = RunMatmul({type, false, many, n_in, n_out, 0, 1}, w, x.data(),
+                                             std::vector<float>(many * n_out));
+      EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin()))
+          << MatmulName(type, false) << few << " of " << many;
     }
   }
 }
@@ -297,8 +312,8 @@ TEST_P(NativeKernels, QuantizeRoundsToNearestOfTheBlockScale) {
   const uint32_t rows = 5, n_in = 96;
   Random random(1);
   std::vector<float> x = random.Normals(rows * n_in);
-  std::fill_n(x.begin() + 32, 32, 0.0f);         // a block of zeros
-  std::fill_n(x.begin() + 64, 32, 1e-42f);       // and one of almost nothing
+  std::fill_n(x.begin() + 32, 32, 0.0f);    // a block of zeros
+  std::fill_n(x.begin() + 64, 32, 1e-42f);  // and one of almost nothing
   for (const uint64_t pieces : {1u, 3u}) {
     const std::vector<uint8_t> q = Quantize(x, rows, n_in, pieces);
     const std::vector<double> back = Dequantized(q, rows, n_in);
@@ -313,21 +328,27 @@ TEST_P(NativeKernels, QuantizeRoundsToNearestOfTheBlockScale) {
 }
 
 TEST_P(NativeKernels, GetRowsGivesZerosForUnknownIds) {
-  for (const auto& [type, name] : {std::pair(WeightType::kF32, "get_rows_f32"), {WeightType::kF16, "get_rows_f16"},
-                                   {WeightType::kQ8_0, "get_rows_q8_0"}, {WeightType::kQ4_0, "get_rows_q4_0"}}) {
-    const uint32_t cols = type == WeightType::kF32 || type == WeightType::kF16 ? 77 : 96, table_rows = 9;
+  for (const auto& [type, name] : {std::pair(WeightType::kF32, "get_rows_f32"),
+                                   {WeightType::kF16, "get_rows_f16"},
+                                   {WeightType::kQ8_0, "get_rows_q8_0"},
+                                   {WeightType::kQ4_0, "get_rows_q4_0"}}) {
+    const uint32_t cols = type == WeightType::kF32 || type == WeightType::kF16 ? 77 : 96,
+                   table_rows = 9;
     Random random(2);
     const Weights table = MakeWeights(type, table_rows, cols, random);
-    std::vector<int32_t> ids = {3, -1, 8, 9, 0, std::numeric_limits<int32_t>::max(),
-                                std::numeric_limits<int32_t>::min(), 3};
+    std::vector<int32_t> ids = {
+        3, -1, 8, 9, 0, std::numeric_limits<int32_t>::max(), std::numeric_limits<int32_t>::min(),
+        3};
     std::vector<float> y(ids.size() * cols, 42.0f);
     const GetRowsParams params{static_cast<uint32_t>(ids.size()), cols, table_rows};
-    Launch(name, params, NativeGrid(params), {const_cast<uint8_t*>(table.bytes.data()), ids.data(), y.data()}, 3);
+    Launch(name, params, NativeGrid(params),
+           {const_cast<uint8_t*>(table.bytes.data()), ids.data(), y.data()}, 3);
     for (size_t r = 0; r < ids.size(); ++r) {
       for (uint32_t i = 0; i < cols; ++i) {
         const bool known = ids[r] >= 0 && ids[r] < 9;
         const double want = known ? table.values[static_cast<size_t>(ids[r]) * cols + i] : 0.0;
-        ASSERT_FLOAT_EQ(y[r * cols + i], static_cast<float>(want)) << name << " row " << r << " col " << i;
+        ASSERT_FLOAT_EQ(y[r * cols + i], static_cast<float>(want))
+            << name << " row " << r << " col " << i;
       }
     }
   }
@@ -337,7 +358,8 @@ TEST_P(NativeKernels, RmsNormAgreesWithDouble) {
   for (const uint32_t cols : {1u, 7u, 64u, 515u}) {
     const uint32_t rows = 5;
     Random random(cols);
-    std::vector<float> x = random.Normals(rows * cols), weight = random.Normals(cols), y(rows * cols);
+    std::vector<float> x = random.Normals(rows * cols), weight = random.Normals(cols),
+                       y(rows * cols);
     const RmsNormParams params{rows, cols, 1e-5f};
     Launch("rmsnorm", params, NativeGrid(params), {x.data(), weight.data(), y.data()}, 2);
     for (uint32_t r = 0; r < rows; ++r) {
@@ -353,7 +375,8 @@ TEST_P(NativeKernels, RmsNormAgreesWithDouble) {
 
 TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
   for (const uint32_t pairing : {0u, 1u}) {
-    for (const auto& [head_dim, rope_dim] : {std::pair<uint32_t, uint32_t>{64, 64}, {80, 32}, {6, 6}, {64, 26}}) {
+    for (const auto& [head_dim, rope_dim] :
+         {std::pair<uint32_t, uint32_t>{64, 64}, {80, 32}, {6, 6}, {64, 26}}) {
       const uint32_t rows = 4, heads = 3;
       std::vector<int32_t> positions = {0, 131071, 7, 131071 - 64};
       Random random(head_dim + pairing);
@@ -365,13 +388,15 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
           const size_t head = (size_t{r} * heads + h) * head_dim;
           std::vector<double> want(before.begin() + head, before.begin() + head + head_dim);
           for (uint32_t i = 0; i < rope_dim / 2; ++i) {
-            const size_t at = pairing == 0 ? 2 * i : i, other = pairing == 0 ? 2 * i + 1 : i + rope_dim / 2;
+            const size_t at = pairing == 0 ? 2 * i : i,
+                         other = pairing == 0 ? 2 * i + 1 : i + rope_dim / 2;
             const double angle = positions[r] * std::pow(10000.0, -2.0 * i / rope_dim);
             const double a = before[head + at], b = before[head + other];
             want[at] = a * std::cos(angle) - b * std::sin(angle);
             want[other] = a * std::sin(angle) + b * std::cos(angle);
           }
-          for (uint32_t i = 0; i < head_dim; ++i) ASSERT_NEAR(x[head + i], want[i], 2e-6) << "row " << r << " i " << i;
+          for (uint32_t i = 0; i < head_dim; ++i)
+            ASSERT_NEAR(x[head + i], want[i], 2e-6) << "row " << r << " i " << i;
         }
       }
     }
@@ -381,14 +406,18 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
 TEST_P(NativeKernels, KvAppendWritesItsRowsAndDropsWhatIsOutside) {
   const uint32_t rows = 5, kv_dim = 12, context = 4, slot_count = 3;
   Random random(3);
-  std::vector<float> x = random.Normals(rows * kv_dim), cache(slot_count * context * kv_dim, -5.0f), want = cache;
+  std::vector<float> x = random.Normals(rows * kv_dim), cache(slot_count * context * kv_dim, -5.0f),
+                     want = cache;
   std::vector<int32_t> positions = {0, 3, 4, -1, 2}, slots = {2, 0, 1, 1, -1};
   for (const uint32_t r : {0u, 1u}) {
-    std::copy_n(x.begin() + r * kv_dim, kv_dim,
-                want.begin() + (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim);
+    std::copy_n(
+        x.begin() + r * kv_dim, kv_dim,
+        want.begin() +
+            (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim);
   }
   const KvAppendParams params{rows, kv_dim, context};
-  Launch("kv_append", params, NativeGrid(params), {x.data(), positions.data(), slots.data(), cache.data()}, 2);
+  Launch("kv_append", params, NativeGrid(params),
+         {x.data(), positions.data(), slots.data(), cache.data()}, 2);
   EXPECT_EQ(cache, want);
 }
 
@@ -398,9 +427,10 @@ struct AttentionCase {
 };
 
 void CheckAttention(const AttentionCase& c, float sharpness) {
-  SCOPED_TRACE(::testing::Message() << "rows " << c.rows << " heads " << c.heads << "/" << c.kv_heads << " of "
-                                    << c.head_dim);
-  const uint32_t slot_count = static_cast<uint32_t>(*std::max_element(c.slots.begin(), c.slots.end())) + 1;
+  SCOPED_TRACE(::testing::Message() << "rows " << c.rows << " heads " << c.heads << "/"
+                                    << c.kv_heads << " of " << c.head_dim);
+  const uint32_t slot_count =
+      static_cast<uint32_t>(*std::max_element(c.slots.begin(), c.slots.end())) + 1;
   const size_t kv_dim = size_t{c.kv_heads} * c.head_dim;
   Random random(c.rows + c.head_dim);
   std::vector<float> q = random.Normals(size_t{c.rows} * c.heads * c.head_dim);
@@ -408,16 +438,20 @@ void CheckAttention(const AttentionCase& c, float sharpness) {
   // What no row may read is not a number.
   std::vector<float> k(slot_count * c.context * kv_dim, std::nanf("")), v = k;
   for (uint32_t r = 0; r < c.rows; ++r) {
-    for (size_t i = 0; i < (static_cast<size_t>(std::min<int64_t>(c.positions[r], c.context - 1)) + 1) * kv_dim; ++i) {
+    for (size_t i = 0;
+         i < (static_cast<size_t>(std::min<int64_t>(c.positions[r], c.context - 1)) + 1) * kv_dim;
+         ++i) {
       const size_t at = static_cast<size_t>(c.slots[r]) * c.context * kv_dim + i;
       if (std::isnan(k[at])) k[at] = random.Normal(), v[at] = random.Normal();
     }
   }
   std::vector<float> y(q.size(), -1.0f);
   std::vector<int32_t> positions = c.positions, slots = c.slots;
-  const AttentionParams params{c.rows, c.heads, c.kv_heads, c.head_dim, c.context,
-                               1.0f / std::sqrt(static_cast<float>(c.head_dim))};
-  std::vector<void*> buffers = {q.data(), k.data(), v.data(), positions.data(), slots.data(), y.data()};
+  const AttentionParams params{c.rows,     c.heads,
+                               c.kv_heads, c.head_dim,
+                               c.context,  1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+  std::vector<void*> buffers = {q.data(),         k.data(),     v.data(),
+                                positions.data(), slots.data(), y.data()};
   Launch("attention", params, NativeGrid(params), buffers, 3);
   for (uint32_t r = 0; r < c.rows; ++r) {
     for (uint32_t h = 0; h < c.heads; ++h) {
@@ -428,15 +462,18 @@ void CheckAttention(const AttentionCase& c, float sharpness) {
       std::vector<double> weights(keys);
       double largest = -1e300, total = 0;
       for (size_t t = 0; t < keys; ++t) {
-        for (uint32_t i = 0; i < c.head_dim; ++i) weights[t] += double{query[i]} * k[slot + t * kv_dim + head + i];
+        for (uint32_t i = 0; i < c.head_dim; ++i)
+          weights[t] += double{query[i]} * k[slot + t * kv_dim + head + i];
         weights[t] *= params.scale;
         largest = std::max(largest, weights[t]);
       }
       for (double& weight : weights) total += weight = std::exp(weight - largest);
       for (uint32_t i = 0; i < c.head_dim; ++i) {
         double want = 0;
-        for (size_t t = 0; t < keys; ++t) want += weights[t] / total * v[slot + t * kv_dim + head + i];
-        ASSERT_NEAR(y[(size_t{r} * c.heads + h) * c.head_dim + i], want, 3e-6 * std::max(1.0f, sharpness))
+        for (size_t t = 0; t < keys; ++t)
+          want += weights[t] / total * v[slot + t * kv_dim + head + i];
+        ASSERT_NEAR(y[(size_t{r} * c.heads + h) * c.head_dim + i], want,
+                    3e-6 * std::max(1.0f, sharpness))
             << "row " << r << " head " << h << " i " << i;
       }
     }
@@ -450,11 +487,13 @@ void CheckAttention(const AttentionCase& c, float sharpness) {
 TEST_P(NativeKernels, AttentionAgreesWithDoubleInDecodeAndPrefill) {
   CheckAttention({1, 8, 2, 64, 200, {150}, {0}}, 1);
   CheckAttention({1, 32, 4, 64, 40, {0}, {1}}, 1);
-  CheckAttention({5, 6, 2, 80, 70, {69, 0, 31, 32, 33}, {2, 1, 0, 2, 3}}, 1);   // a batch of sequences
-  CheckAttention({3, 3, 3, 5, 300, {299, 63, 64}, {0, 0, 1}}, 30);             // odd head_dim, sharp softmax
-  AttentionCase prefill{45, 6, 2, 24, 64, {}, {}};                             // a whole prompt and some decodes
+  CheckAttention({5, 6, 2, 80, 70, {69, 0, 31, 32, 33}, {2, 1, 0, 2, 3}},
+                 1);                                                // a batch of sequences
+  CheckAttention({3, 3, 3, 5, 300, {299, 63, 64}, {0, 0, 1}}, 30);  // odd head_dim, sharp softmax
+  AttentionCase prefill{45, 6, 2, 24, 64, {}, {}};  // a whole prompt and some decodes
   for (int32_t r = 0; r < 40; ++r) prefill.positions.push_back(r + 3), prefill.slots.push_back(1);
-  for (int32_t r = 0; r < 5; ++r) prefill.positions.push_back(10 * r), prefill.slots.push_back(r % 3);
+  for (int32_t r = 0; r < 5; ++r)
+    prefill.positions.push_back(10 * r), prefill.slots.push_back(r % 3);
   CheckAttention(prefill, 1);
 }
 
@@ -464,7 +503,8 @@ TEST_P(NativeKernels, AttentionStaysInsideTheContext) {
   std::vector<float> q(32, 1.0f), y(32, 7.0f);
   int32_t position = -1, slot = 0;
   std::vector<float> k(8 * 16, std::nanf("")), v = k;
-  Launch("attention", params, NativeGrid(params), {q.data(), k.data(), v.data(), &position, &slot, y.data()});
+  Launch("attention", params, NativeGrid(params),
+         {q.data(), k.data(), v.data(), &position, &slot, y.data()});
   EXPECT_THAT(y, ::testing::Each(0.0f));
 }
 
@@ -482,7 +522,8 @@ TEST_P(NativeKernels, SiluMulIsExactToTheFloatForLargeAndSmallInputs) {
       ASSERT_NEAR(y[i], want, 1e-6 * std::abs(want) + 1e-30) << "gate " << gate[i];
     }
     std::vector<float> in_place = gate;
-    Launch("silu_mul", params, NativeGrid(params), {in_place.data(), up.data(), in_place.data()}, 2);
+    Launch("silu_mul", params, NativeGrid(params), {in_place.data(), up.data(), in_place.data()},
+           2);
     EXPECT_EQ(in_place, y);
   }
 }

@@ -1,4 +1,5 @@
-// Horizontal sums of several vectors at once. Included by foreach_target files only, inside no namespace.
+// Horizontal sums of several vectors at once. Included by foreach_target files only, inside no
+// namespace.
 #if defined(HET_ENGINE_KERNELS_NATIVE_REDUCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HET_ENGINE_KERNELS_NATIVE_REDUCE_INL_H_
 #undef HET_ENGINE_KERNELS_NATIVE_REDUCE_INL_H_
@@ -17,7 +18,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE void StoreSumsOf4(D /*df*/, V a, V b, V c, V d, float* HWY_RESTRICT out) {
-  out[0] = hn::GetLane(a), out[1] = hn::GetLane(b), out[2] = hn::GetLane(c), out[3] = hn::GetLane(d);
+  out[0] = hn::GetLane(a), out[1] = hn::GetLane(b), out[2] = hn::GetLane(c),
+  out[3] = hn::GetLane(d);
 }
 
 #else

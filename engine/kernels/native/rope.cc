@@ -9,18 +9,17 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/rope.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dequantize-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 #ifndef HETLLM_ROPE_ONCE
 #define HETLLM_ROPE_ONCE
 namespace hetllm::native {
 
-// The rotations of recently used positions. All layers of a model rotate by the same angles, so a thread works out the
-// cosines once per token and not once per layer. Angles are exact to double precision: a float angle is off by
-// 1e-3 at position 20,000.
+// The rotations of recently used positions. All layers of a model rotate by the same angles, so a
+// thread works out the cosines once per token and not once per layer. Angles are exact to double
+// precision: a float angle is off by 1e-3 at position 20,000.
 class Rotations {
  public:
   // cos(angle(i)) and sin(angle(i)), `pairs` each, valid until the next call.
@@ -55,7 +54,8 @@ class Rotations {
     pairs_ = pairs;
     freq_base_ = freq_base;
     frequencies_.resize(pairs);
-    for (uint32_t i = 0; i < pairs; ++i) frequencies_[i] = std::pow(static_cast<double>(freq_base), -1.0 * i / pairs);
+    for (uint32_t i = 0; i < pairs; ++i)
+      frequencies_[i] = std::pow(static_cast<double>(freq_base), -1.0 * i / pairs);
     for (Entry& entry : entries_) entry.filled = false;
   }
 

@@ -7,9 +7,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/rows.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-
 #include "engine/kernels/native/dequantize-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -73,7 +72,8 @@ void ArgmaxT(const het_native_call* call) {
   const auto* x = Buffer<const float>(call, 0);
   auto* ids = Buffer<int32_t>(call, 1);
   const GroupRange range = Groups(call, params.rows);
-  for (uint64_t r = range.begin; r < range.end; ++r) ids[r] = ArgmaxOf(x + r * params.cols, params.cols);
+  for (uint64_t r = range.begin; r < range.end; ++r)
+    ids[r] = ArgmaxOf(x + r * params.cols, params.cols);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -106,7 +106,8 @@ void KvAppend(const het_native_call* call) {
   for (uint64_t r = range.begin; r < range.end; ++r) {
     const int64_t position = positions[r];
     if (position < 0 || position >= params.context || slots[r] < 0) continue;
-    const size_t row = static_cast<size_t>(slots[r]) * params.context + static_cast<size_t>(position);
+    const size_t row =
+        static_cast<size_t>(slots[r]) * params.context + static_cast<size_t>(position);
     std::memcpy(cache + row * params.kv_dim, x + r * params.kv_dim, params.kv_dim * sizeof(float));
   }
 }
