@@ -6,8 +6,14 @@ absl::string_view OpenClPrelude() {
   // "#line 1" at the end: the compiler's messages count the lines of the program's own text.
   static constexpr char kText[] = R"CL(
 #define HET_OPENCL 1
+#ifndef HET_WIDE_ITEMS
+#define HET_WIDE_ITEMS 0
+#endif
+#ifndef __has_builtin
+#define __has_builtin(x) 0
+#endif
 #define HET_KERNEL __kernel
-#define HET_DEVICE inline
+#define HET_DEVICE static inline
 #define HET_BUFFER(i) __global uchar* het_b##i, ulong het_o##i
 #define HET_PTR(type, i) ((__global type*)(het_b##i + het_o##i))
 #define HET_GLOBAL __global
@@ -20,9 +26,37 @@ absl::string_view OpenClPrelude() {
 #define het_group_id(axis) ((uint)get_group_id(axis))
 #define het_num_groups(axis) ((uint)get_num_groups(axis))
 #define het_global_id(axis) ((uint)get_global_id(axis))
-#define het_load_half(pointer, index) vload_half((index), (__global const half*)(pointer))
-#define het_load_half4(pointer, index) vload_half4((index), (__global const half*)(pointer))
-#define het_load_half8(pointer, index) vload_half8((index), (__global const half*)(pointer))
+
+// Halves in memory, as floats: element `index`, or elements 8*index and the seven behind it.
+#define het_load_half(pointer, index) het_load_half_((HET_GLOBAL const ushort*)(pointer) + (index))
+#define het_load_half8(pointer, index) \
+  het_load_half8_((HET_GLOBAL const ushort*)(pointer) + 8 * (index))
+#if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtph2ps256)
+// PoCL 3.1 converts by arithmetic and branches even where the processor has an instruction for it.
+HET_DEVICE float het_load_half_(HET_GLOBAL const ushort* p) {
+  const float4 four = __builtin_ia32_vcvtph2ps((short8)((short)*p, 0, 0, 0, 0, 0, 0, 0));
+  return four.x;
+}
+HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
+  return __builtin_ia32_vcvtph2ps256(as_short8(vload8(0, p)));
+}
+#else
+HET_DEVICE float het_load_half_(HET_GLOBAL const ushort* p) {
+  return vload_half(0, (HET_GLOBAL const half*)p);
+}
+HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
+  return vload_half8(0, (HET_GLOBAL const half*)p);
+}
+#endif
+
+// The sums of neighbouring products: element i is a[2i]*b[2i] + a[2i+1]*b[2i+1].
+#if defined(__AVX2__) && __has_builtin(__builtin_ia32_pmaddwd256)
+HET_DEVICE int8 het_dot2(short16 a, short16 b) { return __builtin_ia32_pmaddwd256(a, b); }
+#else
+HET_DEVICE int8 het_dot2(short16 a, short16 b) {
+  return convert_int8(a.even) * convert_int8(b.even) + convert_int8(a.odd) * convert_int8(b.odd);
+}
+#endif
 #line 1
 )CL";
   return absl::string_view(kText, sizeof(kText) - 1);

@@ -86,6 +86,16 @@ absl::Status ClProgram::FindKernels(const ProgramSource& source) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Whether an item is a SIMD thread (see devices/kernels/README.md): on processors, but for
+// llvmpipe, which makes lanes of the items as a GPU does.
+bool HasWideItems(const Found& found) {
+  return found.is_cpu && found.info.attributes.at("platform") != "rusticl";
+}
+
+}  // namespace
+
 absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source) {
   const Api& api = device.api();
   const char* texts[] = {OpenClPrelude().data(), source.portable.c_str()};
@@ -95,7 +105,11 @@ absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource&
   HET_CL_RETURN_IF_ERROR(error, absl::StrCat("program ", source.name));
   Ref<ClProgram> program = MakeRef<ClProgram>(device, handle);
   const cl_device_id id = device.id();
-  error = api.clBuildProgram(handle, 1, &id, source.options.c_str(), nullptr, nullptr);
+  std::string options = source.options;
+  if (HasWideItems(device.found()) && !absl::StrContains(options, "-DHET_WIDE_ITEMS=")) {
+    absl::StrAppend(&options, " -DHET_WIDE_ITEMS=1");
+  }
+  error = api.clBuildProgram(handle, 1, &id, options.c_str(), nullptr, nullptr);
   if (error == CL_BUILD_PROGRAM_FAILURE || error == CL_INVALID_BUILD_OPTIONS) {
     return absl::InvalidArgumentError(absl::StrCat("program ", source.name, " does not build on ",
                                                    device.info().name, ":\n",

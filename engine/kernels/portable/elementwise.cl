@@ -1,0 +1,73 @@
+// Kernels without sums. `base` is the first of an item's ELEMENTS_PER_ITEM elements; SIMT items take every
+// ITEMS-th instead, so that neighbours read neighbours.
+
+#if HET_WIDE_ITEMS
+#define ELEMENTWISE(count, VECTOR, SCALAR)                                             \
+  const uint base = het_global_id(0) * ELEMENTS_PER_ITEM;                              \
+  if (base + ELEMENTS_PER_ITEM <= count) {                                             \
+    VECTOR(base)                                                                       \
+  } else {                                                                             \
+    for (uint i = base; i < count; ++i) SCALAR(i)                                      \
+  }
+#else
+#define ELEMENTWISE(count, VECTOR, SCALAR)                                             \
+  const uint base = het_group_id(0) * ITEMS * ELEMENTS_PER_ITEM + het_local_id(0);     \
+  for (uint i = base; i < min(count, base + ITEMS * ELEMENTS_PER_ITEM); i += ITEMS) SCALAR(i)
+#endif
+
+// y = silu(gate) * up; silu(x) = x / (1 + exp(-x)).
+#define SILU_VECTOR(i)                                                       \
+  const float8 g = vload8(0, gate + i), u = vload8(0, up + i);               \
+  vstore8(g / (1.0f + exp(-g)) * u, 0, y + i);
+#define SILU_SCALAR(i)                                                       \
+  {                                                                          \
+    const float g = gate[i];                                                 \
+    y[i] = g / (1.0f + exp(-g)) * up[i];                                     \
+  }
+HET_KERNEL HET_GROUP_SIZE(64) void silu_mul(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
+                                           struct ElementwiseParams p) {
+  HET_GLOBAL const float* gate = HET_PTR(const float, 0);
+  HET_GLOBAL const float* up = HET_PTR(const float, 1);
+  HET_GLOBAL float* y = HET_PTR(float, 2);
+  const uint count = p.count;
+  ELEMENTWISE(count, SILU_VECTOR, SILU_SCALAR)
+}
+
+// y = a + b.
+#define ADD_VECTOR(i) vstore8(vload8(0, a + i) + vload8(0, b + i), 0, y + i);
+#define ADD_SCALAR(i) y[i] = a[i] + b[i];
+HET_KERNEL HET_GROUP_SIZE(64) void add(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
+                                      struct ElementwiseParams p) {
+  HET_GLOBAL const float* a = HET_PTR(const float, 0);
+  HET_GLOBAL const float* b = HET_PTR(const float, 1);
+  HET_GLOBAL float* y = HET_PTR(float, 2);
+  const uint count = p.count;
+  ELEMENTWISE(count, ADD_VECTOR, ADD_SCALAR)
+}
+
+// Rotates pair i of every head of row r by position * freq_base^(-2i/rope_dim). An item takes one pair of all heads, so
+// that sine and cosine are computed once.
+HET_KERNEL HET_GROUP_SIZE(64) void rope(HET_BUFFER(0), HET_BUFFER(1), struct RopeParams p) {
+  const uint heads = p.heads, head_dim = p.head_dim, half_dim = p.rope_dim / 2, pairing = p.pairing;
+  const float freq_base = p.freq_base;
+  const uint i = het_global_id(0), r = het_group_id(1);
+  if (i >= half_dim) return;
+  const float frequency = pow(freq_base, -2.0f * (float)i / (float)(2 * half_dim));
+  const float angle = (float)HET_PTR(const int, 1)[r] * frequency;
+  const float c = cos(angle), s = sin(angle);
+  const uint first = pairing == 0 ? 2 * i : i, second = pairing == 0 ? 2 * i + 1 : i + half_dim;
+  HET_GLOBAL float* x = HET_PTR(float, 0) + (ulong)r * heads * head_dim;
+  for (uint h = 0; h < heads; ++h) {
+    const float a = x[h * head_dim + first], b = x[h * head_dim + second];
+    x[h * head_dim + first] = a * c - b * s;
+    x[h * head_dim + second] = a * s + b * c;
+  }
+}
+
+// cache[slot[r]*context + position[r]][:] = x[r][:].
+HET_KERNEL HET_GROUP_SIZE(64) void kv_append(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
+                                            HET_BUFFER(3), struct KvAppendParams p) {
+  const uint kv_dim = p.kv_dim, context = p.context, r = het_group_id(1), k = het_global_id(0);
+  const ulong at = (ulong)HET_PTR(const int, 2)[r] * context + (ulong)HET_PTR(const int, 1)[r];
+  if (k < kv_dim) HET_PTR(float, 3)[at * kv_dim + k] = HET_PTR(const float, 0)[(ulong)r * kv_dim + k];
+}

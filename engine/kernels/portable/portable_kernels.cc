@@ -1,0 +1,95 @@
+// Puts the portable text together, and says how it is launched.
+#include <string>
+
+#include "engine/kernels/kernels.h"
+
+namespace hetllm {
+namespace portable {
+
+// From the .cl files of this folder.
+extern const char text_attention[], text_elementwise[], text_formats[], text_get_rows[],
+    text_matmul[], text_matmul_q8[], text_matmul_simt[], text_matmul_wide[], text_params[],
+    text_rows[];
+
+}  // namespace portable
+
+namespace {
+
+// The same numbers as in params.cl.
+constexpr uint32_t kItems = 64;
+constexpr uint32_t kFewRows = 8;
+constexpr uint32_t kFewOutputs = 32;
+constexpr uint32_t kTileOutputs = 64;
+constexpr uint32_t kTileRows = 128;
+constexpr uint32_t kElementsPerItem = 8;
+
+uint32_t Pieces(uint32_t count, uint32_t piece) { return (count + piece - 1) / piece; }
+
+Grid Groups(uint32_t x, uint32_t y = 1) { return {{x, y, 1}, {kItems, 1, 1}}; }
+
+// Texts with functions per weight format see its name as FORMAT.
+void AppendFor(const char* format, std::initializer_list<const char*> texts, std::string& source) {
+  source += std::string("#define FORMAT ") + format + "\n";
+  for (const char* text : texts) source += text;
+  source += "#undef FORMAT\n";
+}
+
+std::string Compose() {
+  using namespace portable;  // NOLINT(google-build-using-namespace): the texts of this folder
+  std::string source = text_params;
+  source += text_formats;
+  for (const char* format : {"f32", "f16", "q8_0", "q4_0"}) {
+    source += "#if HET_WIDE_ITEMS\n";
+    AppendFor(format, {text_matmul_wide}, source);
+    source += "#else\n";
+    AppendFor(format, {text_matmul_simt}, source);
+    source += "#endif\n";
+    AppendFor(format, {text_matmul, text_get_rows}, source);
+  }
+  for (const char* format : {"q8_0", "q4_0"}) AppendFor(format, {text_matmul_q8}, source);
+  source += text_rows;
+  source += text_elementwise;
+  source += text_attention;
+  return source;
+}
+
+}  // namespace
+
+std::string_view PortableSource() {
+  static const std::string source = Compose();
+  return source;
+}
+
+Grid PortableGrid(const GetRowsParams& params) { return Groups(params.rows); }
+
+Grid PortableGrid(const RmsNormParams& params) { return Groups(params.rows); }
+
+Grid PortableGrid(const MatmulParams& params, std::string_view kernel) {
+  const bool q8 = kernel.ends_with("_q8");
+  if (!q8 && params.rows > kFewRows) {
+    return Groups(Pieces(params.n_out, kTileOutputs), Pieces(params.rows, kTileRows));
+  }
+  return Groups(Pieces(params.n_out, kFewOutputs), q8 ? Pieces(params.rows, kTileRows) : 1);
+}
+
+Grid PortableGrid(const QuantizeParams& params) {
+  return Groups(Pieces(params.n_in / 32, kItems), params.rows);
+}
+
+Grid PortableGrid(const RopeParams& params) {
+  return Groups(Pieces(params.rope_dim / 2, kItems), params.rows);
+}
+
+Grid PortableGrid(const KvAppendParams& params) {
+  return Groups(Pieces(params.kv_dim, kItems), params.rows);
+}
+
+Grid PortableGrid(const AttentionParams& params) { return Groups(params.heads, params.rows); }
+
+Grid PortableGrid(const ElementwiseParams& params) {
+  return Groups(Pieces(params.count, kItems * kElementsPerItem));
+}
+
+Grid PortableGrid(const ArgmaxParams& params) { return Groups(params.rows); }
+
+}  // namespace hetllm

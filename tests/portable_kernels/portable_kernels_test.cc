@@ -1,0 +1,446 @@
+// Every portable kernel against a plain double-precision reference, on awkward shapes, on PoCL with
+// the bodies for wide items and for lanes, and on rusticl.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "devices/opencl/driver.h"
+#include "engine/kernels/kernels.h"
+
+namespace hetllm {
+namespace {
+
+struct Variant {
+  const char* name;
+  const char* platform;
+  const char* options;
+};
+
+constexpr Variant kVariants[] = {
+    {"pocl_wide", "Portable Computing Language", ""},
+    {"pocl_lanes", "Portable Computing Language", "-DHET_WIDE_ITEMS=0"},
+    {"rusticl", "rusticl", ""},
+};
+
+// One opened device with the program, for all tests of a variant: building takes seconds.
+class Machine {
+ public:
+  static Machine& Of(const Variant& variant) {
+    static std::map<std::string, std::unique_ptr<Machine>> machines;
+    std::unique_ptr<Machine>& machine = machines[variant.name];
+    if (machine == nullptr) machine = std::make_unique<Machine>(variant);
+    return *machine;
+  }
+
+  explicit Machine(const Variant& variant) {
+    driver_ = *het::opencl::CreateDriver({});
+    const std::vector<het::DeviceInfo> infos = *driver_->Enumerate();
+    for (const het::DeviceInfo& info : infos) {
+      if (info.attributes.at("platform") == variant.platform)
+        device_ = *driver_->Open(info.uuid, {});
+    }
+    if (device_ == nullptr) {
+      ADD_FAILURE() << "no device of " << variant.platform;
+      std::exit(1);
+    }
+    auto program = device_->Build({.name = "hetllm",
+                                   .portable = std::string(PortableSource()),
+                                   .options = variant.options,
+                                   .native = {}});
+    if (!program.ok()) {
+      ADD_FAILURE() << program.status();
+      std::exit(1);
+    }
+    program_ = *std::move(program);
+    queue_ = *device_->CreateQueue(het::QueueKind::kCompute);
+    done_ = *device_->CreateTimeline();
+  }
+
+  // Runs one kernel over copies of `buffers` (at odd offsets) and gives back the last one.
+  template <typename Params>
+  std::vector<uint8_t> Run(const char* kernel, const Grid& grid, const Params& params,
+                           const std::vector<std::vector<uint8_t>>& buffers, size_t result) {
+    constexpr uint64_t kOffset = 64;
+    std::vector<het::Ref<het::Buffer>> memory;
+    std::vector<het::BufferArg> arguments;
+    for (const std::vector<uint8_t>& buffer : buffers) {
+      memory.push_back(*device_->Allocate(buffer.size() + 2 * kOffset));
+      EXPECT_TRUE(queue_->Fill(*memory.back(), 0, memory.back()->bytes(), 0xEE).ok());
+      EXPECT_TRUE(queue_->Write(buffer.data(), *memory.back(), kOffset, buffer.size()).ok());
+      arguments.push_back({memory.back().get(), kOffset});
+    }
+    het::Launch launch;
+    launch.kernel = *program_->GetKernel(kernel);
+    std::copy_n(grid.groups, 3, launch.groups);
+    std::copy_n(grid.group_size, 3, launch.group_size);
+    launch.buffers = arguments;
+    launch.params = {reinterpret_cast<const std::byte*>(&params), sizeof(params)};
+    const absl::Status submitted = queue_->Submit(launch);
+    EXPECT_TRUE(submitted.ok()) << submitted;
+    std::vector<uint8_t> back(memory[result]->bytes());
+    EXPECT_TRUE(
+        queue_->Read(*memory[result], 0, back.data(), back.size(), {{}, {done_, ++value_}}).ok());
+    EXPECT_TRUE(done_->Wait(value_, absl::Seconds(60)).ok());
+    for (uint64_t i = 0; i < kOffset; ++i) {
+      EXPECT_EQ(back[i], 0xEE) << kernel << " wrote before its buffer";
+      EXPECT_EQ(back[back.size() - 1 - i], 0xEE) << kernel << " wrote behind its buffer";
+    }
+    return std::vector<uint8_t>(back.begin() + kOffset, back.end() - kOffset);
+  }
+
+ private:
+  std::unique_ptr<het::Driver> driver_;
+  std::unique_ptr<het::Device> device_;
+  het::Ref<het::Program> program_;
+  std::unique_ptr<het::Queue> queue_;
+  het::Ref<het::Timeline> done_;
+  uint64_t value_ = 0;
+};
+
+template <typename T>
+std::vector<uint8_t> Bytes(const std::vector<T>& values) {
+  std::vector<uint8_t> bytes(values.size() * sizeof(T));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+template <typename T>
+std::vector<T> Values(const std::vector<uint8_t>& bytes) {
+  std::vector<T> values(bytes.size() / sizeof(T));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+  return values;
+}
+
+double HalfValue(uint16_t half) {
+  const int exponent = half >> 10 & 31, mantissa = half & 1023;
+  const double magnitude =
+      exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+  return (half & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+class PortableKernels : public testing::TestWithParam<Variant> {
+ protected:
+  std::vector<float> Normals(size_t count) {
+    std::normal_distribution<float> normal;
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random_);
+    return values;
+  }
+  int Int(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+  uint16_t Half() {  // 2^-6 .. 2 and some subnormal ones
+    const int exponent = Int(0, 19) == 0 ? 0 : Int(9, 15);
+    return static_cast<uint16_t>(Int(0, 1) << 15 | exponent << 10 | Int(0, 1023));
+  }
+
+  struct Weights {
+    std::vector<uint8_t> bytes;
+    std::vector<double> values;
+  };
+  // `count` elements of a format, row after row.
+  Weights MakeWeights(const std::string& format, size_t count) {
+    Weights w;
+    const auto put_half = [&](uint16_t half) {
+      w.bytes.push_back(static_cast<uint8_t>(half));
+      w.bytes.push_back(static_cast<uint8_t>(half >> 8));
+      return HalfValue(half);
+    };
+    if (format == "f32") {
+      const std::vector<float> floats = Normals(count);
+      w.bytes = Bytes(floats);
+      w.values.assign(floats.begin(), floats.end());
+    } else if (format == "f16") {
+      for (size_t i = 0; i < count; ++i) w.values.push_back(put_half(Half()));
+    } else {
+      w.values.resize(count);
+      for (size_t block = 0; block < count; block += 32) {
+        const double scale = put_half(Half());
+        if (format == "q8_0") {
+          for (int i = 0; i < 32; ++i) {
+            const int q = Int(0, 9) == 0 ? -128 : Int(-128, 127);
+            w.bytes.push_back(static_cast<uint8_t>(q));
+            w.values[block + i] = scale * q;
+          }
+        } else {
+          for (int i = 0; i < 16; ++i) {
+            const int byte = Int(0, 255);
+            w.bytes.push_back(static_cast<uint8_t>(byte));
+            w.values[block + i] = scale * ((byte & 15) - 8);
+            w.values[block + i + 16] = scale * ((byte >> 4) - 8);
+          }
+        }
+      }
+    }
+    return w;
+  }
+
+  Machine& machine() { return Machine::Of(GetParam()); }
+
+  std::mt19937 random_{7};
+};
+
+INSTANTIATE_TEST_SUITE_P(All, PortableKernels, testing::ValuesIn(kVariants),
+                         [](const auto& info) { return info.param.name; });
+
+// Every element of got within `tolerance` of want, relative to `scale` (the size of the terms that
+// made it).
+void ExpectNear(const std::vector<float>& got, const std::vector<double>& want,
+                const std::vector<double>& scale, double tolerance, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_LE(std::abs(got[i] - want[i]), tolerance * scale[i])
+        << what << ", element " << i << ": " << got[i] << " for " << want[i];
+  }
+}
+
+struct Shape {
+  uint32_t rows, n_in, n_out;
+};
+
+TEST_P(PortableKernels, Matmul) {
+  for (const std::string format : {"f32", "f16", "q8_0", "q4_0"}) {
+    std::vector<Shape> shapes = {{1, 64, 1},   {1, 2048, 70}, {2, 96, 33},     {5, 544, 37},
+                                 {8, 32, 100}, {9, 96, 67},   {12, 1056, 130}, {131, 64, 65}};
+    if (format == "f32" || format == "f16") {
+      shapes.insert(shapes.end(), {{1, 7, 3}, {3, 33, 5}, {10, 45, 9}, {11, 515, 4}});
+    }
+    for (const Shape& shape : shapes) {
+      for (const uint32_t accumulate : {0u, 1u}) {
+        const Weights w = MakeWeights(format, size_t{shape.n_out} * shape.n_in);
+        const std::vector<float> x = Normals(size_t{shape.rows} * shape.n_in);
+        const std::vector<float> y = Normals(size_t{shape.rows} * shape.n_out);
+        std::vector<double> want(y.size()), scale(y.size());
+        for (size_t r = 0; r < shape.rows; ++r) {
+          for (size_t o = 0; o < shape.n_out; ++o) {
+            double sum = accumulate != 0 ? y[r * shape.n_out + o] : 0, size = std::abs(sum);
+            for (size_t k = 0; k < shape.n_in; ++k) {
+              const double term = w.values[o * shape.n_in + k] * x[r * shape.n_in + k];
+              sum += term;
+              size += std::abs(term);
+            }
+            want[r * shape.n_out + o] = sum;
+            scale[r * shape.n_out + o] = size;
+          }
+        }
+        const std::string kernel = "matmul_" + format;
+        const MatmulParams params{shape.rows, shape.n_in, shape.n_out, accumulate};
+        const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
+                                                       params, {w.bytes, Bytes(x), Bytes(y)}, 2);
+        ExpectNear(Values<float>(out), want, scale, 2e-6,
+                   kernel + " of " + std::to_string(shape.rows) + " rows, " +
+                       std::to_string(shape.n_in) + " in, " + std::to_string(shape.n_out) + " out");
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
+  for (const std::string format : {"q8_0", "q4_0"}) {
+    for (const Shape& shape :
+         {Shape{1, 64, 3}, Shape{3, 2048, 70}, Shape{9, 96, 33}, Shape{133, 64, 34}}) {
+      const Weights w = MakeWeights(format, size_t{shape.n_out} * shape.n_in);
+      std::vector<float> x = Normals(size_t{shape.rows} * shape.n_in);
+      std::fill_n(x.begin(), 32, 0.0f);  // a block of zeros
+      const QuantizeParams quantize{shape.rows, shape.n_in};
+      const size_t row_bytes = Q8RowBytes(shape.n_in);
+      const std::vector<uint8_t> q8 =
+          machine().Run("quantize_q8", PortableGrid(quantize), quantize,
+                        {Bytes(x), std::vector<uint8_t>(row_bytes * shape.rows)}, 1);
+      std::vector<double> meant(x.size());
+      for (size_t r = 0; r < shape.rows; ++r) {
+        const uint8_t* row = q8.data() + r * row_bytes;
+        for (size_t k = 0; k < shape.n_in; ++k) {
+          float scale;
+          std::memcpy(&scale, row + k / 32 * 4, 4);
+          const auto q = static_cast<int8_t>(row[shape.n_in / 32 * 4 + k]);
+          meant[r * shape.n_in + k] = double{scale} * q;
+          ASSERT_LE(std::abs(meant[r * shape.n_in + k] - x[r * shape.n_in + k]), 0.5001 * scale)
+              << "row " << r << " column " << k;
+        }
+      }
+      const std::vector<float> y = Normals(size_t{shape.rows} * shape.n_out);
+      std::vector<double> want(y.begin(), y.end()), scale(y.size(), 1);
+      for (size_t r = 0; r < shape.rows; ++r) {
+        for (size_t o = 0; o < shape.n_out; ++o) {
+          for (size_t k = 0; k < shape.n_in; ++k) {
+            const double term = w.values[o * shape.n_in + k] * meant[r * shape.n_in + k];
+            want[r * shape.n_out + o] += term;
+            scale[r * shape.n_out + o] += std::abs(term);
+          }
+        }
+      }
+      const std::string kernel = "matmul_" + format + "_q8";
+      const MatmulParams params{shape.rows, shape.n_in, shape.n_out, 1};
+      const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
+                                                     params, {w.bytes, q8, Bytes(y)}, 2);
+      ExpectNear(Values<float>(out), want, scale, 2e-6, kernel);
+    }
+  }
+}
+
+TEST_P(PortableKernels, GetRows) {
+  for (const std::string format : {"f32", "f16", "q8_0", "q4_0"}) {
+    const GetRowsParams params{5, 96, 7};
+    const Weights table = MakeWeights(format, size_t{params.table_rows} * params.cols);
+    const std::vector<int32_t> ids = {6, 0, -1, 7, 3};
+    const std::string kernel = "get_rows_" + format;
+    const std::vector<float> y = Values<float>(
+        machine().Run(kernel.c_str(), PortableGrid(params), params,
+                      {table.bytes, Bytes(ids), std::vector<uint8_t>(5 * 96 * 4, 1)}, 2));
+    for (size_t r = 0; r < ids.size(); ++r) {
+      for (size_t k = 0; k < params.cols; ++k) {
+        const bool known = ids[r] >= 0 && ids[r] < 7;
+        const double want = known ? table.values[ids[r] * 96 + k] : 0;
+        ASSERT_NEAR(y[r * 96 + k], want, 1e-6 * std::abs(want)) << kernel << " row " << r;
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, RmsNorm) {
+  for (const uint32_t cols : {1u, 7u, 64u, 100u, 2048u}) {
+    const RmsNormParams params{3, cols, 1e-5f};
+    const std::vector<float> x = Normals(3 * cols), weight = Normals(cols);
+    const std::vector<float> y = Values<float>(
+        machine().Run("rmsnorm", PortableGrid(params), params,
+                      {Bytes(x), Bytes(weight), std::vector<uint8_t>(3 * cols * 4)}, 2));
+    for (size_t r = 0; r < 3; ++r) {
+      double squares = 0;
+      for (size_t i = 0; i < cols; ++i) squares += double{x[r * cols + i]} * x[r * cols + i];
+      for (size_t i = 0; i < cols; ++i) {
+        const double want = x[r * cols + i] / std::sqrt(squares / cols + 1e-5) * weight[i];
+        ASSERT_NEAR(y[r * cols + i], want, 1e-5 * std::abs(want)) << cols << " columns";
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, RopeOfBothPairings) {
+  for (const uint32_t pairing : {0u, 1u}) {
+    const RopeParams params{3, 5, 80, 64, pairing, 10000.0f};
+    const std::vector<int32_t> positions = {0, 9, 1500};
+    const std::vector<float> x = Normals(3 * 5 * 80);
+    const std::vector<float> y = Values<float>(
+        machine().Run("rope", PortableGrid(params), params, {Bytes(x), Bytes(positions)}, 0));
+    for (size_t r = 0; r < 3; ++r) {
+      for (size_t h = 0; h < 5; ++h) {
+        const size_t head = (r * 5 + h) * 80;
+        for (size_t i = 0; i < 40; ++i) {
+          const size_t a = pairing == 0 ? 2 * i : i, b = pairing == 0 ? 2 * i + 1 : i + 32;
+          if (i >= 32) {  // beyond rope_dim nothing changes
+            ASSERT_EQ(y[head + 64 + i - 32], x[head + 64 + i - 32]);
+            continue;
+          }
+          const double angle = positions[r] * std::pow(10000.0, -2.0 * i / 64);
+          const double c = std::cos(angle), s = std::sin(angle);
+          ASSERT_NEAR(y[head + a], x[head + a] * c - x[head + b] * s, 2e-3) << "pair " << i;
+          ASSERT_NEAR(y[head + b], x[head + a] * s + x[head + b] * c, 2e-3) << "pair " << i;
+          if (r < 2) {  // small angles are exact to float
+            ASSERT_NEAR(y[head + a], x[head + a] * c - x[head + b] * s, 1e-5) << "pair " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
+  struct Case {
+    uint32_t heads, kv_heads, head_dim;
+  };
+  for (const Case& c : {Case{4, 2, 64}, Case{3, 1, 20}, Case{2, 2, 300}}) {
+    constexpr uint32_t kContext = 150, kSlots = 3;
+    const std::vector<int32_t> positions = {0, 5, 149, 70}, slots = {2, 0, 1, 1};
+    const auto rows = static_cast<uint32_t>(positions.size());
+    const uint32_t kv_dim = c.kv_heads * c.head_dim;
+    std::vector<float> keys = Normals(size_t{kSlots} * kContext * kv_dim), values = keys;
+    std::reverse(values.begin(), values.end());
+    const std::vector<float> new_keys = Normals(size_t{rows} * kv_dim);
+    const KvAppendParams append{rows, kv_dim, kContext};
+    const std::vector<uint8_t> cache =
+        machine().Run("kv_append", PortableGrid(append), append,
+                      {Bytes(new_keys), Bytes(positions), Bytes(slots), Bytes(keys)}, 3);
+    for (size_t r = 0; r < rows; ++r) {
+      std::copy_n(new_keys.begin() + r * kv_dim, kv_dim,
+                  keys.begin() + (size_t(slots[r]) * kContext + positions[r]) * kv_dim);
+    }
+    ASSERT_EQ(Values<float>(cache), keys) << "kv_append";
+
+    const uint32_t q_dim = c.heads * c.head_dim;
+    const std::vector<float> q = Normals(size_t{rows} * q_dim);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+    const AttentionParams params{rows, c.heads, c.kv_heads, c.head_dim, kContext, scale};
+    const std::vector<float> y =
+        Values<float>(machine().Run("attention", PortableGrid(params), params,
+                                    {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions),
+                                     Bytes(slots), std::vector<uint8_t>(size_t{rows} * q_dim * 4)},
+                                    5));
+    for (size_t r = 0; r < rows; ++r) {
+      for (size_t h = 0; h < c.heads; ++h) {
+        const size_t cache_at =
+            size_t(slots[r]) * kContext * kv_dim + h / (c.heads / c.kv_heads) * c.head_dim;
+        const float* query = q.data() + r * q_dim + h * c.head_dim;
+        std::vector<double> scores;
+        double largest = -1e300;
+        for (int32_t i = 0; i <= positions[r]; ++i) {
+          double dot = 0;
+          for (size_t d = 0; d < c.head_dim; ++d)
+            dot += double{query[d]} * keys[cache_at + size_t(i) * kv_dim + d];
+          scores.push_back(dot * scale);
+          largest = std::max(largest, scores.back());
+        }
+        double weight = 0;
+        for (double& score : scores) weight += score = std::exp(score - largest);
+        for (size_t d = 0; d < c.head_dim; ++d) {
+          double want = 0;
+          for (size_t i = 0; i < scores.size(); ++i)
+            want += scores[i] / weight * values[cache_at + i * kv_dim + d];
+          ASSERT_NEAR(y[r * q_dim + h * c.head_dim + d], want, 2e-5)
+              << "row " << r << " head " << h << " of " << c.head_dim;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, Elementwise) {
+  for (const uint32_t count : {1u, 8u, 511u, 512u, 513u, 5000u}) {
+    const ElementwiseParams params{count};
+    std::vector<float> gate = Normals(count), up = Normals(count);
+    gate[0] = -100;
+    const std::vector<uint8_t> zeros(count * 4);
+    const std::vector<float> silu = Values<float>(machine().Run(
+        "silu_mul", PortableGrid(params), params, {Bytes(gate), Bytes(up), zeros}, 2));
+    const std::vector<float> sum = Values<float>(
+        machine().Run("add", PortableGrid(params), params, {Bytes(gate), Bytes(up), zeros}, 2));
+    for (size_t i = 0; i < count; ++i) {
+      const double want = gate[i] / (1 + std::exp(-double{gate[i]})) * up[i];
+      ASSERT_NEAR(silu[i], want, 1e-5 * std::abs(want) + 1e-30) << i << " of " << count;
+      ASSERT_EQ(sum[i], gate[i] + up[i]);
+    }
+  }
+}
+
+TEST_P(PortableKernels, ArgmaxGivesTheFirstOfTheLargest) {
+  for (const uint32_t cols : {1u, 7u, 64u, 1000u, 100'003u}) {
+    const ArgmaxParams params{3, cols};
+    std::vector<float> x = Normals(3 * size_t{cols});
+    const uint32_t first = cols / 3, again = cols - 1;
+    x[cols + first] = x[cols + again] = 50;                  // row 1: a tie
+    std::fill_n(x.begin() + 2 * size_t{cols}, cols, -3.0f);  // row 2: all equal
+    const std::vector<int32_t> ids = Values<int32_t>(machine().Run(
+        "argmax", PortableGrid(params), params, {Bytes(x), std::vector<uint8_t>(12)}, 1));
+    EXPECT_EQ(ids[0], std::max_element(x.begin(), x.begin() + cols) - x.begin());
+    EXPECT_EQ(ids[1], static_cast<int32_t>(first));
+    EXPECT_EQ(ids[2], 0);
+  }
+}
+
+}  // namespace
+}  // namespace hetllm
