@@ -82,6 +82,8 @@ class TimingDevice final : public SimulatedDevice {
   TimingDevice(Driver& driver, DeviceInfo info, const DeviceModel& model, Card& card,
                std::shared_ptr<VirtualClock> clock);
 
+  const Clock& clock() const override { return *clock_; }
+
  private:
   absl::StatusOr<Ref<Buffer>> DoAllocate(uint64_t bytes, MemoryKind kind) override;
   absl::StatusOr<std::unique_ptr<Queue>> DoCreateQueue(QueueKind kind) override;

@@ -22,15 +22,20 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
+#include "base/clock.h"
 
 namespace het::simulated {
 
-class VirtualClock {
+class VirtualClock final : public Clock {
  public:
   using Event = absl::AnyInvocable<void()>;
 
   // Nanoseconds since the driver was made.
   int64_t NowNanos() const { return now_.load(std::memory_order_acquire); }
+  // There is no other time here.
+  int64_t MonotonicNanos() const override { return NowNanos(); }
+  int64_t BoottimeNanos() const override { return NowNanos(); }
+  int64_t WallNanos() const override { return NowNanos(); }
 
   // Runs `event` at `nanos`, or now when that is past.
   void At(int64_t nanos, Event event, bool background = false);
