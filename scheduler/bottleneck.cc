@@ -9,21 +9,31 @@
 namespace het::scheduler {
 namespace {
 
-// As wide as about two hundred thousand expansions per probe allow.
-int BeamWidth(const TickModel& model) {
-  return std::clamp(200'000 / (model.slices() * model.slices()), 8, 128);
+// As wide as lets some forty probes end within the budget.
+int BeamWidth(const TickModel& model, const SearchBudget& budget) {
+  const int64_t per_probe = budget.expansions / 40;
+  return static_cast<int>(
+      std::clamp<int64_t>(per_probe / (int64_t{model.slices()} * model.slices()), 4, 128));
+}
+
+// Whether the exact search has little hope: more than a few million multisets of slices.
+bool TooManySets(const Probe& probe) {
+  double sets = 1;
+  for (const Probe::Class& c : probe.classes()) sets *= c.count() + 1;
+  return sets > 4e6;
 }
 
 class Minimiser {
  public:
   Minimiser(const TickModel& model, std::vector<Stage> stages, SearchBudget& budget)
-      : model_(model), budget_(budget), width_(BeamWidth(model)) {
+      : model_(model), budget_(budget), width_(BeamWidth(model, budget)) {
     Improve(std::move(stages), "any plan");
   }
 
   Bottleneck Run() {
     RaiseByCapacity();
     DescendByBeam();
+    if (TooManySets(MakeProbe(best_.ticks, 0))) WidenBeam();
     ProveExactly();
     best_.lower_bound = best_.optimal
                             ? best_.ticks
@@ -35,7 +45,9 @@ class Minimiser {
  private:
   // Fitting weights costs more than it saves where there are few sets of slices.
   Probe MakeProbe(int64_t bottleneck, int rounds) {
-    return Probe(model_, bottleneck, model_.slices() > 8 ? &weights_ : nullptr, rounds);
+    const int affordable = 4'000'000 / (model_.slices() * model_.layers());
+    return Probe(model_, bottleneck, model_.slices() > 8 ? &weights_ : nullptr,
+                 std::min(rounds, affordable));
   }
 
   void Improve(std::vector<Stage> stages, const char* solver) {
@@ -86,6 +98,17 @@ class Minimiser {
     }
   }
 
+  // Spends half of what is left on wider beams, the rest is for raising the bound.
+  void WidenBeam() {
+    const int64_t keep = budget_.expansions / 2;
+    while (width_ < 4096 && budget_.expansions > keep && !ProvenOptimal()) {
+      width_ *= 4;
+      DescendByBeam();
+    }
+  }
+
+  bool ProvenOptimal() const { return model_.LargestCandidateBelow(best_.ticks) <= infeasible_; }
+
   Verdict TryExactly(int64_t bottleneck) {
     SearchResult result = SetSearch(MakeProbe(bottleneck, 300), budget_);
     if (result.verdict == Verdict::kFeasible) Improve(std::move(result.stages), "exact set search");
@@ -134,7 +157,7 @@ class Minimiser {
 
   const TickModel& model_;
   SearchBudget& budget_;
-  const int width_;
+  int width_;
   int64_t infeasible_ = -1;  // the largest bottleneck that is proven infeasible
   LayerWeights weights_;
   Bottleneck best_;
@@ -144,7 +167,7 @@ class Minimiser {
 
 SearchResult FindWithin(const TickModel& model, int64_t bottleneck, SearchBudget& budget) {
   const Probe probe(model, bottleneck);
-  SearchResult result = BeamSearch(probe, BeamWidth(model), budget);
+  SearchResult result = BeamSearch(probe, BeamWidth(model, budget), budget);
   return result.verdict == Verdict::kUnknown ? SetSearch(probe, budget) : result;
 }
 

@@ -58,6 +58,64 @@ class BruteForce {
   double best_ = 0;
 };
 
+// The same by dynamic programming over (set of slices, last slice, layers done), for up to 9 slices
+// and 20 layers: large enough that several slices are left out and links decide.
+class FullProgram {
+ public:
+  explicit FullProgram(const Instance& instance) : instance_(instance) {}
+
+  double Best() {
+    const size_t slices = instance_.slices.size();
+    const size_t layers = instance_.layers.size();
+    const double infinity = std::numeric_limits<double>::infinity();
+    const auto at = [&](size_t set, size_t last, size_t done) {
+      return (set * slices + last) * (layers + 1) + done;
+    };
+    std::vector<double> value((size_t{1} << slices) * slices * (layers + 1), infinity);
+    double best = infinity;
+    for (size_t set = 1; set < size_t{1} << slices; ++set) {
+      for (size_t v = 0; v < slices; ++v) {
+        if ((set >> v & 1) == 0) continue;
+        const size_t before = set ^ (size_t{1} << v);
+        for (size_t begin = 0; begin < layers; ++begin) {
+          // The cheapest way to stand at `begin` with v next.
+          double reached = before == 0 && begin == 0 ? 0 : infinity;
+          for (size_t u = 0; u < slices; ++u) {
+            if ((before >> u & 1) == 0 || begin == 0) continue;
+            const double sum = value[at(before, u, begin)];
+            const double transfer = instance_.links.empty() ? 0 : instance_.links[u][v].Ms();
+            const double with = Join(sum, transfer);
+            if (with < reached) reached = with;
+          }
+          if (reached == infinity) continue;
+          const SliceSpec& slice = instance_.slices[v];
+          double ms = 0;
+          int64_t bytes = slice.reserved_bytes;
+          for (size_t end = begin; end < layers; ++end) {
+            ms += slice.ms_per_layer[end];
+            bytes += instance_.layers[end].weight_bytes + instance_.layers[end].kv_bytes;
+            if (bytes > slice.memory_bytes) break;
+            double& kept = value[at(set, v, end + 1)];
+            const double with = Join(reached, ms);
+            if (with < kept) kept = with;
+          }
+        }
+        const double all = value[at(set, v, layers)];
+        if (all < best) best = all;
+      }
+    }
+    return best;
+  }
+
+ private:
+  double Join(double a, double b) const {
+    if (instance_.objective == Objective::kLatency) return a + b;
+    return a > b ? a : b;
+  }
+
+  const Instance& instance_;
+};
+
 }  // namespace het::scheduler
 
 #endif  // HET_SCHEDULER_BRUTE_FORCE_TEST_UTIL_H_

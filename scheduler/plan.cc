@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -74,6 +76,22 @@ absl::StatusOr<Plan> PlanFromStages(const Instance& instance, std::vector<Stage>
   }
   plan.stages = std::move(stages);
   return plan;
+}
+
+void StateProof(const Instance& instance, bool optimal, double lower_bound_ms, std::string proof,
+                Plan& plan) {
+  const double value = ObjectiveMs(instance, plan);
+  plan.optimal = optimal;
+  plan.lower_bound_ms = optimal ? value : std::min(lower_bound_ms, value);
+  if (optimal || value == plan.lower_bound_ms) {
+    plan.gap = 0;
+  } else if (plan.lower_bound_ms > 0) {
+    plan.gap = value / plan.lower_bound_ms - 1;
+  } else {
+    plan.gap = std::numeric_limits<double>::infinity();
+  }
+  plan.certificate.infeasible_ms = plan.lower_bound_ms * (1 - 1e-9);
+  plan.certificate.proof = std::move(proof);
 }
 
 std::string PlanToJson(const Instance& instance, const Plan& plan, double planning_ms) {

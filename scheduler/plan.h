@@ -54,6 +54,11 @@ double ObjectiveMs(const Instance& instance, const Plan& plan);
 // twice; ResourceExhausted where a stage does not fit its slice's memory. `instance` is valid.
 absl::StatusOr<Plan> PlanFromStages(const Instance& instance, std::vector<Stage> stages);
 
+// Fills in optimal, lower_bound_ms, gap and the certificate's bound and words. An optimal plan is
+// its own lower bound.
+void StateProof(const Instance& instance, bool optimal, double lower_bound_ms, std::string proof,
+                Plan& plan);
+
 // {"stages":[{"slice":"a","begin":0,"end":17}],"bottleneck_ms":..,"optimal":true,"planning_ms":..}
 // and, beyond these: "latency_ms", "objective", "groups_in_flight", "lower_bound_ms", "gap" (null
 // when infinite), "solver", "certificate", and per stage "ms", "bytes" and "transfer_ms" (to the

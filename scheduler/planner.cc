@@ -1,8 +1,6 @@
 #include "scheduler/planner.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -40,23 +38,6 @@ absl::StatusOr<std::vector<Stage>> AnyPlan(const Instance& instance, SearchBudge
   return ExplainInfeasible(instance, result.verdict == Verdict::kInfeasible, budget);
 }
 
-// States what was proven about the plan's objective.
-void Certify(const Instance& instance, bool optimal, double lower_bound_ms, std::string proof,
-             Plan& plan) {
-  const double value = ObjectiveMs(instance, plan);
-  plan.optimal = optimal;
-  plan.lower_bound_ms = optimal ? value : std::min(lower_bound_ms, value);
-  if (optimal || value == plan.lower_bound_ms) {
-    plan.gap = 0;
-  } else if (plan.lower_bound_ms > 0) {
-    plan.gap = value / plan.lower_bound_ms - 1;
-  } else {
-    plan.gap = std::numeric_limits<double>::infinity();
-  }
-  plan.certificate.infeasible_ms = plan.lower_bound_ms * (1 - 1e-9);
-  plan.certificate.proof = std::move(proof);
-}
-
 // Of all cuts of the stages' order that keep the bottleneck, the one with the least latency.
 std::vector<Stage> LeastLatencyCut(const Instance& instance, const TickModel& model,
                                    const std::vector<Stage>& stages, int64_t bottleneck) {
@@ -83,7 +64,7 @@ absl::StatusOr<Plan> PlanThroughput(const Instance& instance, SearchBudget& budg
       stages = plan->stages;
       continue;
     }
-    Certify(instance, best.optimal, model.ToMs(best.lower_bound), best.proof, *plan);
+    StateProof(instance, best.optimal, model.ToMs(best.lower_bound), best.proof, *plan);
     plan->solver = best.solver;
     return plan;
   }
@@ -133,10 +114,10 @@ absl::StatusOr<Plan> PlanLatency(const Instance& instance, SearchBudget& budget,
     plan->solver = "order search";
   }
   const bool optimal = proof.verdict == Verdict::kFeasible;
-  Certify(instance, optimal, proof.lower_bound,
-          optimal ? "exhaustive search over the sets of slices"
-                  : "capacity bound; the search ended at its budget",
-          *plan);
+  StateProof(instance, optimal, proof.lower_bound,
+             optimal ? "exhaustive search over the sets of slices"
+                     : "capacity bound; the search ended at its budget",
+             *plan);
   return plan;
 }
 

@@ -50,6 +50,23 @@ TEST(PlannerOracle, MatchesExhaustiveSearchOnTwoThousandSmallInstances) {
   EXPECT_GT(of_objective[1], 500);
 }
 
+TEST(PlannerOracle, MatchesAFullDynamicProgramOnNodesOfEightSlices) {
+  RandomInstances random(14);
+  int compared = 0;
+  for (int n = 0; n < 120; ++n) {
+    Instance instance = random.Node(random.Whole(8, 18), 8, random.Whole(2, 8), true, n % 3 != 0);
+    instance.objective = n % 2 == 0 ? Objective::kThroughput : Objective::kLatency;
+    const double best = FullProgram(instance).Best();
+    const absl::StatusOr<Plan> plan = MakePlan(instance);
+    ASSERT_EQ(plan.ok(), !std::isinf(best)) << plan.status() << InstanceToJson(instance);
+    if (!plan.ok()) continue;
+    ++compared;
+    ASSERT_TRUE(plan->optimal);
+    ASSERT_TRUE(Close(ObjectiveMs(instance, *plan), best)) << InstanceToJson(instance);
+  }
+  EXPECT_GT(compared, 60);
+}
+
 // Without room for the exact search: never better than the truth, never a false proof, and a bound
 // that holds.
 TEST(PlannerOracle, StatesAnHonestGapWhenTheBudgetEnds) {

@@ -40,8 +40,7 @@ struct Adjacency {
 
 }  // namespace
 
-Probe::Probe(const TickModel& model, int64_t bottleneck, LayerWeights* weights,
-             int rounds)
+Probe::Probe(const TickModel& model, int64_t bottleneck, LayerWeights* weights, int rounds)
     : model_(model), fitted_(model.layers() + 1, 0) {
   Classify(bottleneck);
   if (weights != nullptr) FitWeights(*weights, rounds);
