@@ -3,7 +3,6 @@
 
 #ifndef HETLLM_SIMT_COMMON
 #define HETLLM_SIMT_COMMON
-#define FEW_AT_ONCE 4              // outputs whose sums are in flight
 #define STEP_K 16                  // columns of a step of matmul_many
 #define STEP_ROWS 64               // rows of a pass of matmul_many
 #define PITCH (STEP_K + 1)         // one more, so that columns fall on different banks
@@ -18,9 +17,28 @@ HET_DEVICE float sum_of_group(HET_LOCAL float* part, uint item) {
   HET_BARRIER();
   return part[0];
 }
+
+// Element i of `sums` belongs to output + 8*i of the row.
+HET_DEVICE void put_sums(HET_GLOBAL float* y, float8 sums, uint row, uint output, uint rows,
+                         uint n_out, bool accumulate) {
+  if (row >= rows) return;
+  HET_GLOBAL float* to = y + (ulong)row * n_out;
+#define PUT(i, part) \
+  if (output + 8 * i < n_out) to[output + 8 * i] = part + (accumulate ? to[output + 8 * i] : 0.0f);
+  PUT(0, sums.s0)
+  PUT(1, sums.s1)
+  PUT(2, sums.s2)
+  PUT(3, sums.s3)
+  PUT(4, sums.s4)
+  PUT(5, sums.s5)
+  PUT(6, sums.s6)
+  PUT(7, sums.s7)
+#undef PUT
+}
 #endif
 
-// Few rows: the group goes over its outputs, the items over the columns.
+// Few rows: the group goes over its outputs, eight at a time, the items over the columns.
+#define E(i) PASTE(element, FORMAT)(weights + min(o + i, n_out - 1) * row_bytes, k)
 HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x,
                                           HET_GLOBAL float* y, const struct MatmulParams p,
                                           HET_LOCAL float* scratch) {
@@ -28,43 +46,35 @@ HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x
   const bool accumulate = p.accumulate != 0;
   const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS);
   const ulong row_bytes = PASTE(ROW_BYTES, FORMAT)(n_in);
+  HET_LOCAL float* parts = scratch + ITEMS * 8;
   for (uint r = 0; r < rows; ++r) {
     HET_GLOBAL const float* xr = x + (ulong)r * n_in;
-    for (uint o = begin; o < end; o += FEW_AT_ONCE) {
-      Row w0 = weights + o * row_bytes, w1 = weights + min(o + 1, n_out - 1) * row_bytes,
-          w2 = weights + min(o + 2, n_out - 1) * row_bytes,
-          w3 = weights + min(o + 3, n_out - 1) * row_bytes;
-      float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-      for (uint k = item; k < n_in; k += ITEMS) {
-        const float v = xr[k];
-        s0 += v * PASTE(element, FORMAT)(w0, k);
-        s1 += v * PASTE(element, FORMAT)(w1, k);
-        s2 += v * PASTE(element, FORMAT)(w2, k);
-        s3 += v * PASTE(element, FORMAT)(w3, k);
-      }
-      scratch[item] = s0;
-      scratch[ITEMS + item] = s1;
-      scratch[2 * ITEMS + item] = s2;
-      scratch[3 * ITEMS + item] = s3;
-      for (uint step = ITEMS / 2; step > 0; step /= 2) {
-        HET_BARRIER();
-        if (item < step) {
-          for (uint i = 0; i < FEW_AT_ONCE; ++i)
-            scratch[i * ITEMS + item] += scratch[i * ITEMS + item + step];
-        }
-      }
+    for (uint o = begin; o < end; o += 8) {
+      float8 sums = (float8)(0.0f);
+      for (uint k = item; k < n_in; k += ITEMS)
+        sums += xr[k] * (float8)(E(0), E(1), E(2), E(3), E(4), E(5), E(6), E(7));
+      // 64 sums of 8 outputs: to 8 each, then to one.
+      vstore8(sums, item, scratch);
       HET_BARRIER();
-      if (item < FEW_AT_ONCE && o + item < end) {
+      float part = 0;
+      for (uint i = 0; i < 8; ++i) part += scratch[(item / 8 * 8 + i) * 8 + item % 8];
+      parts[item] = part;
+      HET_BARRIER();
+      if (item < 8 && o + item < end) {
+        float sum = 0;
+        for (uint i = 0; i < 8; ++i) sum += parts[i * 8 + item];
         HET_GLOBAL float* to = y + (ulong)r * n_out + o + item;
-        const float sum = scratch[item * ITEMS];
         *to = accumulate ? *to + sum : sum;
       }
-      HET_BARRIER();
     }
   }
 }
+#undef E
 
 // Many rows: 64 outputs by 64 rows at a time, 8 by 8 of them in the registers of each item. ITEMS is 64.
+// (Vectors with names, because some compilers put private arrays into memory.)
+#define W(i) w_tile[(item_o + 8 * (i)) * PITCH + k]
+#define X(i) x_tile[(item_r + 8 * (i)) * PITCH + k]
 HET_DEVICE void PASTE(matmul_many, FORMAT)(Row weights, HET_GLOBAL const float* x,
                                            HET_GLOBAL float* y, const struct MatmulParams p,
                                            HET_LOCAL float* scratch) {
@@ -74,10 +84,9 @@ HET_DEVICE void PASTE(matmul_many, FORMAT)(Row weights, HET_GLOBAL const float* 
   const ulong row_bytes = PASTE(ROW_BYTES, FORMAT)(n_in);
   HET_LOCAL float* w_tile = scratch;
   HET_LOCAL float* x_tile = scratch + TILE_OUTPUTS * PITCH;
-  for (uint pass = 0; pass < TILE_ROWS; pass += STEP_ROWS) {
-    const uint first = het_group_id(1) * TILE_ROWS + pass;
-    float sums[64];
-    for (uint i = 0; i < 64; ++i) sums[i] = 0;
+  const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
+  for (uint first = het_group_id(1) * TILE_ROWS; first < row_end; first += STEP_ROWS) {
+    float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
     for (uint k0 = 0; k0 < n_in; k0 += STEP_K) {
       for (uint i = item; i < TILE_OUTPUTS * STEP_K; i += ITEMS) {
         const uint line = i / STEP_K, k = i % STEP_K;
@@ -91,26 +100,28 @@ HET_DEVICE void PASTE(matmul_many, FORMAT)(Row weights, HET_GLOBAL const float* 
       }
       HET_BARRIER();
       for (uint k = 0; k < STEP_K; ++k) {
-        float ws[8], xs[8];
-        for (uint i = 0; i < 8; ++i) {
-          ws[i] = w_tile[(item_o + 8 * i) * PITCH + k];
-          xs[i] = x_tile[(item_r + 8 * i) * PITCH + k];
-        }
-        for (uint r = 0; r < 8; ++r) {
-          for (uint o = 0; o < 8; ++o) sums[r * 8 + o] += xs[r] * ws[o];
-        }
+        const float8 ws = (float8)(W(0), W(1), W(2), W(3), W(4), W(5), W(6), W(7));
+        s0 += X(0) * ws;
+        s1 += X(1) * ws;
+        s2 += X(2) * ws;
+        s3 += X(3) * ws;
+        s4 += X(4) * ws;
+        s5 += X(5) * ws;
+        s6 += X(6) * ws;
+        s7 += X(7) * ws;
       }
       HET_BARRIER();
     }
-    for (uint r = 0; r < 8; ++r) {
-      const uint row = first + item_r + 8 * r;
-      for (uint o = 0; o < 8; ++o) {
-        const uint output = outputs + item_o + 8 * o;
-        if (row < rows && output < n_out) {
-          HET_GLOBAL float* to = y + (ulong)row * n_out + output;
-          *to = accumulate ? *to + sums[r * 8 + o] : sums[r * 8 + o];
-        }
-      }
-    }
+    const uint row = first + item_r, output = outputs + item_o;
+    put_sums(y, s0, row, output, rows, n_out, accumulate);
+    put_sums(y, s1, row + 8, output, rows, n_out, accumulate);
+    put_sums(y, s2, row + 16, output, rows, n_out, accumulate);
+    put_sums(y, s3, row + 24, output, rows, n_out, accumulate);
+    put_sums(y, s4, row + 32, output, rows, n_out, accumulate);
+    put_sums(y, s5, row + 40, output, rows, n_out, accumulate);
+    put_sums(y, s6, row + 48, output, rows, n_out, accumulate);
+    put_sums(y, s7, row + 56, output, rows, n_out, accumulate);
   }
 }
+#undef W
+#undef X
