@@ -13,7 +13,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/machine_limits.cc"
+// clang-format off: must come before every -inl header
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

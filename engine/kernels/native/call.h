@@ -41,6 +41,7 @@ enum class ScratchUse {
   kPackedRows,
   kWeightScales,
   kRowScales,
+  kRowSums,
   kPartials,
   kQueries,
   kOutputs,

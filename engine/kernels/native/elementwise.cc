@@ -9,9 +9,12 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/elementwise.cc"
+// clang-format off: must come before every -inl header
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
 #include "engine/kernels/native/dequantize-inl.h"
 #include "hwy/contrib/math/math-inl.h"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -16,18 +16,21 @@ constexpr uint64_t kElementwiseGroup = 1024;  // elements
 // row tile, so that a worker's contiguous range reads each weight once. Few rows (decode) make
 // narrow groups of all rows: they are bound by memory and cut evenly. Many rows (prefill) make
 // groups that are worth packing the weights for.
+constexpr size_t kPackedFrom = 24;  // rows
+constexpr size_t kPackedColumns = 64, kPackedRows = 48;
+
 struct MatmulCut {
   bool packed;
-  uint32_t columns, rows;             // of one group
-  uint32_t column_blocks, row_tiles;  // of the grid
+  size_t columns, rows;             // of one group
+  size_t column_blocks, row_tiles;  // of the grid
 };
 inline MatmulCut CutMatmul(const MatmulParams& params) {
   MatmulCut cut;
-  cut.packed = false;
-  cut.columns = 16;
-  cut.rows = std::max(params.rows, 1u);
-  cut.column_blocks = static_cast<uint32_t>(CeilDiv(params.n_out, cut.columns));
-  cut.row_tiles = static_cast<uint32_t>(CeilDiv(params.rows, cut.rows));
+  cut.packed = params.rows >= kPackedFrom;
+  cut.columns = cut.packed ? kPackedColumns : 16;
+  cut.rows = cut.packed ? kPackedRows : std::max(params.rows, 1u);
+  cut.column_blocks = CeilDiv(params.n_out, cut.columns);
+  cut.row_tiles = CeilDiv(params.rows, cut.rows);
   return cut;
 }
 

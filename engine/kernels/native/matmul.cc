@@ -10,6 +10,44 @@
 namespace hetllm::native {
 namespace {
 
+// More rows than this are packed in several turns, so that what is packed stays in the L2 cache.
+constexpr size_t kMostRows = 6 * kPackedRows;
+
+// A rectangle of groups: column blocks and row tiles.
+void Packed(const MatmulCall& m, WeightType type, const MatmulCut& cut, size_t block_begin,
+            size_t block_end, size_t tile_begin, size_t tile_end) {
+  if (block_begin >= block_end) return;
+  const size_t turns = CeilDiv((tile_end - tile_begin) * cut.rows, kMostRows);
+  const size_t tiles = CeilDiv(tile_end - tile_begin, turns);
+  for (size_t tile = tile_begin; tile < tile_end; tile += tiles) {
+    MatmulRange range;
+    range.columns_begin = block_begin * cut.columns;
+    range.columns_end = std::min(block_end * cut.columns, m.n_out);
+    range.rows_begin = tile * cut.rows;
+    range.rows_end = std::min(std::min(tile + tiles, tile_end) * cut.rows, m.rows);
+    if (m.x_q8 != nullptr) {
+      MatmulPackedQ8(m, type, range);
+    } else {
+      MatmulPacked(m, type, range);
+    }
+  }
+}
+
+// The flattened range as at most three rectangles: the rest of its first column block, whole
+// blocks, and the beginning of its last one.
+void PackedGroups(const MatmulCall& m, WeightType type, const MatmulCut& cut, GroupRange range) {
+  size_t block = range.begin / cut.row_tiles;
+  const size_t last = range.end / cut.row_tiles;
+  const size_t tile = range.begin % cut.row_tiles, last_tile = range.end % cut.row_tiles;
+  if (block == last) return Packed(m, type, cut, block, block + 1, tile, last_tile);
+  if (tile != 0) {
+    Packed(m, type, cut, block, block + 1, tile, cut.row_tiles);
+    ++block;
+  }
+  Packed(m, type, cut, block, last, 0, cut.row_tiles);
+  if (last_tile != 0) Packed(m, type, cut, last, last + 1, 0, last_tile);
+}
+
 void Matmul(const het_native_call* call, WeightType type, bool q8) {
   const auto& params = ParamsOf<MatmulParams>(call);
   MatmulCall m{};
@@ -21,12 +59,11 @@ void Matmul(const het_native_call* call, WeightType type, bool q8) {
   m.n_in = params.n_in;
   m.n_out = params.n_out;
   m.accumulate = params.accumulate != 0;
-  if (m.rows == 0) return;
   const MatmulCut cut = CutMatmul(params);
-  const GroupRange range = Groups(call, static_cast<uint64_t>(cut.column_blocks) * cut.row_tiles);
-  const size_t begin = range.begin * cut.columns;
-  const size_t end = std::min<size_t>(range.end * cut.columns, m.n_out);
-  if (begin >= end) return;
+  const GroupRange range = Groups(call, cut.column_blocks * cut.row_tiles);
+  if (range.begin >= range.end) return;
+  if (cut.packed) return PackedGroups(m, type, cut, range);
+  const size_t begin = range.begin * cut.columns, end = std::min(range.end * cut.columns, m.n_out);
   if (q8) {
     MatmulFewRowsQ8(m, type, begin, end);
   } else {

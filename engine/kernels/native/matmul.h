@@ -21,6 +21,15 @@ struct MatmulCall {
   bool accumulate;
 };
 
+// A rectangle of outputs.
+struct MatmulRange {
+  size_t columns_begin, columns_end, rows_begin, rows_end;
+};
+
+// Many rows, any rectangle that begins at the corner of a group.
+void MatmulPacked(const MatmulCall& m, WeightType type, const MatmulRange& range);
+void MatmulPackedQ8(const MatmulCall& m, WeightType type, const MatmulRange& range);
+
 // Outputs [begin, end) of all rows.
 void MatmulFewRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 void MatmulFewRowsQ8(const MatmulCall& m, WeightType type, size_t begin, size_t end);

@@ -9,10 +9,13 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_few.cc"
+// clang-format off: must come before every -inl header
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
 #include "engine/kernels/native/dequantize-inl.h"
 #include "engine/kernels/native/reduce-inl.h"
 #include "hwy/cache_control.h"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

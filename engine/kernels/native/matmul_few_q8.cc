@@ -5,9 +5,12 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_few_q8.cc"
+// clang-format off: must come before every -inl header
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
 #include "engine/kernels/native/dot8-inl.h"
 #include "hwy/cache_control.h"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

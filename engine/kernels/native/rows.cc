@@ -7,8 +7,11 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/native/rows.cc"
-#include "engine/kernels/native/dequantize-inl.h"
+// clang-format off: must come before every -inl header
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
+#include "engine/kernels/native/dequantize-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
