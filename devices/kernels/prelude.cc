@@ -57,6 +57,25 @@ HET_DEVICE int8 het_dot2(short16 a, short16 b) {
   return convert_int8(a.even) * convert_int8(b.even) + convert_int8(a.odd) * convert_int8(b.odd);
 }
 #endif
+
+// The sums of four neighbouring products of bytes, unsigned a (at most 127) by signed b.
+#if defined(__AVX2__) && __has_builtin(__builtin_ia32_pmaddubsw256)
+typedef char het_char32_ __attribute__((ext_vector_type(32)));
+HET_DEVICE int8 het_dot4(uint8 a, int8 b) {
+  const short16 two =
+      __builtin_ia32_pmaddubsw256(__builtin_astype(a, het_char32_), __builtin_astype(b, het_char32_));
+  return __builtin_ia32_pmaddwd256(two, (short16)(1));
+}
+#else
+HET_DEVICE int4 het_dot4_half_(uchar16 a, char16 b) {
+  return convert_int4(a.s048c) * convert_int4(b.s048c) + convert_int4(a.s159d) * convert_int4(b.s159d) +
+         convert_int4(a.s26ae) * convert_int4(b.s26ae) + convert_int4(a.s37bf) * convert_int4(b.s37bf);
+}
+HET_DEVICE int8 het_dot4(uint8 a, int8 b) {
+  return (int8)(het_dot4_half_(as_uchar16(a.lo), as_char16(b.lo)),
+                het_dot4_half_(as_uchar16(a.hi), as_char16(b.hi)));
+}
+#endif
 #line 1
 )CL";
   return absl::string_view(kText, sizeof(kText) - 1);

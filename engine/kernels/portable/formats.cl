@@ -51,3 +51,14 @@ HET_DEVICE float element_q4_0(Row row, uint k) {
 #define SCALED_f16(sum) (sum)
 #define SCALED_q8_0(sum) ((sum) * scale)
 #define SCALED_q4_0(sum) ((sum) * scale)
+
+// Adds the products of an unpacked block with 32 floats at x to the accumulators s0..s3.
+#define ADD_PRODUCTS_f32(x)      \
+  s0 += w0 * vload8(0, x);       \
+  s1 += w1 * vload8(1, x);       \
+  s2 += w2 * vload8(2, x);       \
+  s3 += w3 * vload8(3, x);
+#define ADD_PRODUCTS_f16(x) ADD_PRODUCTS_f32(x)
+#define ADD_PRODUCTS_q8_0(x) \
+  s0 += scale * (w0 * vload8(0, x) + w1 * vload8(1, x) + w2 * vload8(2, x) + w3 * vload8(3, x));
+#define ADD_PRODUCTS_q4_0(x) ADD_PRODUCTS_q8_0(x)

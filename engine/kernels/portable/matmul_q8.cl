@@ -5,31 +5,49 @@
 #ifndef HETLLM_Q8_COMMON
 #define HETLLM_Q8_COMMON
 #define X_ROW_BYTES(n) ((n) / 32 * 4 + (n))
+#define CHUNK_BLOCKS 512  // blocks whose corrections are kept
 
-// 32 int8 of W as short16 w_low, w_high in the order of the columns, and their float scale.
-#define SHORTS_q8_0(row, b)                                   \
-  Row w_ = (row) + (b) * 34;                                  \
-  HET_GLOBAL const char* q_ = (HET_GLOBAL const char*)w_ + 2;  \
-  const short16 w_low = convert_short16(vload16(0, q_));      \
-  const short16 w_high = convert_short16(vload16(1, q_));     \
+// LOAD_<format>(row, b) declares block b of a row of W and its float scale; DOT_<format>(x) is then the product with
+// the 32 int8 at x, as eight sums, OFFSET_<format> times the sum of x too large.
+#define LOAD_q8_0(row, b)                                      \
+  Row w_ = (row) + (b) * 34;                                   \
+  HET_GLOBAL const char* q_ = (HET_GLOBAL const char*)w_ + 2;   \
+  const short16 low = convert_short16(vload16(0, q_));         \
+  const short16 high = convert_short16(vload16(1, q_));        \
   const float scale = het_load_half(w_, 0)
-#define SHORTS_q4_0(row, b)                                                       \
-  Row w_ = (row) + (b) * 18;                                                      \
-  const uchar16 bytes_ = vload16(0, w_ + 2);                                      \
-  const short16 w_low = convert_short16(bytes_ & (uchar16)(15)) - (short16)(8);    \
-  const short16 w_high = convert_short16(bytes_ >> (uchar16)(4)) - (short16)(8);   \
-  const float scale = het_load_half(w_, 0)
+#define DOT_q8_0(x)                                   \
+  (het_dot2(low, convert_short16(vload16(0, (x)))) +  \
+   het_dot2(high, convert_short16(vload16(1, (x)))))
+#define OFFSET_q8_0 0
 
-HET_DEVICE int8 dot32_q8(short16 w_low, short16 w_high, HET_GLOBAL const char* x) {
-  return het_dot2(w_low, convert_short16(vload16(0, x))) +
-         het_dot2(w_high, convert_short16(vload16(1, x)));
+#define LOAD_q4_0(row, b)                                                     \
+  Row w_ = (row) + (b) * 18;                                                  \
+  const uchar16 bytes_ = vload16(0, w_ + 2);                                  \
+  const uint8 nibbles = (uint8)(as_uint4(bytes_ & (uchar16)(15)),              \
+                                as_uint4(bytes_ >> (uchar16)(4)));             \
+  const float scale = het_load_half(w_, 0)
+#define DOT_q4_0(x) het_dot4(nibbles, vload8(0, (HET_GLOBAL const int*)(x)))
+#define OFFSET_q4_0 8
+
+HET_DEVICE int sum_q8(HET_GLOBAL const char* x) {
+  const int8 sums = het_dot4((uint8)(0x01010101), vload8(0, (HET_GLOBAL const int*)x));
+  const int4 four = sums.lo + sums.hi;
+  return four.x + four.y + four.z + four.w;
 }
-HET_DEVICE float sum8_q8(float8 v) {
+HET_DEVICE float total(float8 v) {
   const float4 four = v.lo + v.hi;
   const float2 two = four.lo + four.hi;
   return two.x + two.y;
 }
 #endif
+
+#define SCALES(r) ((HET_GLOBAL const float*)(x + (ulong)(r)*x_bytes))
+#define BYTES(r) ((HET_GLOBAL const char*)(x + (ulong)(r)*x_bytes + blocks * 4))
+#define PUT(r, sum)                                   \
+  {                                                   \
+    HET_GLOBAL float* to = y + (ulong)(r)*n_out + o;   \
+    *to = add ? *to + (sum) : (sum);                  \
+  }
 
 HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0), HET_BUFFER(1),
                                                                    HET_BUFFER(2),
@@ -38,54 +56,86 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
   Row x = HET_PTR(const uchar, 1);
   HET_GLOBAL float* y = HET_PTR(float, 2);
   const uint n_in = p.n_in, n_out = p.n_out, rows = p.rows, blocks = n_in / 32;
-  const bool accumulate = p.accumulate != 0;
   const uint x_bytes = X_ROW_BYTES(n_in);
 #if HET_WIDE_ITEMS
-  const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS), step = 1;
-  const uint row_begin = het_group_id(1) * TILE_ROWS, row_end = min(rows, row_begin + TILE_ROWS);
-  if (het_local_id(0) != 0) return;
-#else
-  // Two items share an output: they take turns at the rows.
-  const uint begin = het_group_id(0) * FEW_OUTPUTS + het_local_id(0) % FEW_OUTPUTS;
-  const uint end = min(n_out, begin + 1), step = ITEMS / FEW_OUTPUTS;
-  const uint row_begin = het_group_id(1) * TILE_ROWS + het_local_id(0) / FEW_OUTPUTS;
+  // The corrections for the offset are the same for all outputs: computed once per four rows and chunk.
+  HET_LOCAL float corrections[4 * CHUNK_BLOCKS];
+  const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS);
   const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
-#endif
-  for (uint o = begin; o < end; ++o) {
-    Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in);
-    uint r = row_begin;
-#if HET_WIDE_ITEMS
-    for (; r + 4 <= row_end; r += 4) {
-      Row x0 = x + (ulong)r * x_bytes;
-      float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
-      for (uint b = 0; b < blocks; ++b) {
-        PASTE(SHORTS, FORMAT)(row, b);
-        HET_GLOBAL const char* q = (HET_GLOBAL const char*)x0 + blocks * 4 + b * 32;
-        HET_GLOBAL const float* scales = (HET_GLOBAL const float*)x0 + b;
-        const uint stride = x_bytes / 4;
-        s0 += convert_float8(dot32_q8(w_low, w_high, q)) * (scale * scales[0]);
-        s1 += convert_float8(dot32_q8(w_low, w_high, q + x_bytes)) * (scale * scales[stride]);
-        s2 += convert_float8(dot32_q8(w_low, w_high, q + 2 * x_bytes)) * (scale * scales[2 * stride]);
-        s3 += convert_float8(dot32_q8(w_low, w_high, q + 3 * x_bytes)) * (scale * scales[3 * stride]);
+  if (het_local_id(0) != 0) return;
+  for (uint r0 = het_group_id(1) * TILE_ROWS; r0 < row_end; r0 += 4) {
+    const uint count = min(4u, row_end - r0);
+    // Rows that are not there are the last one again, and not stored.
+    const uint r1 = min(r0 + 1, row_end - 1), r2 = min(r0 + 2, row_end - 1), r3 = min(r0 + 3, row_end - 1);
+    for (uint first = 0; first < blocks; first += CHUNK_BLOCKS) {
+      const uint n = min((uint)CHUNK_BLOCKS, blocks - first);
+      const bool add = p.accumulate != 0 || first > 0;
+      if (PASTE(OFFSET, FORMAT) != 0) {
+        for (uint i = 0; i < count; ++i) {
+          for (uint b = 0; b < n; ++b)
+            corrections[i * CHUNK_BLOCKS + b] =
+                SCALES(r0 + i)[first + b] * (float)(-PASTE(OFFSET, FORMAT) * sum_q8(BYTES(r0 + i) + (first + b) * 32));
+        }
       }
-      const float sums[4] = {sum8_q8(s0), sum8_q8(s1), sum8_q8(s2), sum8_q8(s3)};
-      for (uint i = 0; i < 4; ++i) {
-        HET_GLOBAL float* to = y + (ulong)(r + i) * n_out + o;
-        *to = accumulate ? *to + sums[i] : sums[i];
+      for (uint o = begin; o < end; ++o) {
+        Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in) + PASTE(ROW_BYTES, FORMAT)(first * 32);
+        float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
+        float c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+        HET_GLOBAL const float *d0 = SCALES(r0) + first, *d1 = SCALES(r1) + first,
+                               *d2 = SCALES(r2) + first, *d3 = SCALES(r3) + first;
+        HET_GLOBAL const char *q0 = BYTES(r0) + first * 32, *q1 = BYTES(r1) + first * 32,
+                              *q2 = BYTES(r2) + first * 32, *q3 = BYTES(r3) + first * 32;
+        if (count == 1) {
+          for (uint b = 0; b < n; ++b) {
+            PASTE(LOAD, FORMAT)(row, b);
+            s0 += convert_float8(PASTE(DOT, FORMAT)(q0 + b * 32)) * (scale * d0[b]);
+            if (PASTE(OFFSET, FORMAT) != 0) c0 += scale * corrections[b];
+          }
+        } else {
+          for (uint b = 0; b < n; ++b) {
+            PASTE(LOAD, FORMAT)(row, b);
+            s0 += convert_float8(PASTE(DOT, FORMAT)(q0 + b * 32)) * (scale * d0[b]);
+            s1 += convert_float8(PASTE(DOT, FORMAT)(q1 + b * 32)) * (scale * d1[b]);
+            s2 += convert_float8(PASTE(DOT, FORMAT)(q2 + b * 32)) * (scale * d2[b]);
+            s3 += convert_float8(PASTE(DOT, FORMAT)(q3 + b * 32)) * (scale * d3[b]);
+            if (PASTE(OFFSET, FORMAT) != 0) {
+              c0 += scale * corrections[b];
+              c1 += scale * corrections[CHUNK_BLOCKS + b];
+              c2 += scale * corrections[2 * CHUNK_BLOCKS + b];
+              c3 += scale * corrections[3 * CHUNK_BLOCKS + b];
+            }
+          }
+        }
+        PUT(r0, total(s0) + c0)
+        if (count > 1) PUT(r1, total(s1) + c1)
+        if (count > 2) PUT(r2, total(s2) + c2)
+        if (count > 3) PUT(r3, total(s3) + c3)
       }
-    }
-#endif
-    for (; r < row_end; r += step) {
-      Row xr = x + (ulong)r * x_bytes;
-      float8 s0 = (float8)(0.0f);
-      for (uint b = 0; b < blocks; ++b) {
-        PASTE(SHORTS, FORMAT)(row, b);
-        HET_GLOBAL const char* q = (HET_GLOBAL const char*)xr + blocks * 4 + b * 32;
-        s0 += convert_float8(dot32_q8(w_low, w_high, q)) *
-              (scale * ((HET_GLOBAL const float*)xr)[b]);
-      }
-      HET_GLOBAL float* to = y + (ulong)r * n_out + o;
-      *to = accumulate ? *to + sum8_q8(s0) : sum8_q8(s0);
     }
   }
+#else
+  // Two items share an output: they take turns at the rows.
+  const bool add = p.accumulate != 0;
+  const uint o = het_group_id(0) * FEW_OUTPUTS + het_local_id(0) % FEW_OUTPUTS;
+  const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
+  if (o >= n_out) return;
+  Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in);
+  for (uint r = het_group_id(1) * TILE_ROWS + het_local_id(0) / FEW_OUTPUTS; r < row_end;
+       r += ITEMS / FEW_OUTPUTS) {
+    float8 sums = (float8)(0.0f);
+    float correction = 0;
+    for (uint b = 0; b < blocks; ++b) {
+      PASTE(LOAD, FORMAT)(row, b);
+      HET_GLOBAL const char* q = BYTES(r) + b * 32;
+      const float both = scale * SCALES(r)[b];
+      sums += convert_float8(PASTE(DOT, FORMAT)(q)) * both;
+      if (PASTE(OFFSET, FORMAT) != 0) correction -= both * (float)(PASTE(OFFSET, FORMAT) * sum_q8(q));
+    }
+    const float sum = total(sums) + correction;
+    PUT(r, sum)
+  }
+#endif
 }
+#undef SCALES
+#undef BYTES
+#undef PUT

@@ -98,12 +98,12 @@ HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x
     }
     for (; r < rows; ++r) {
       HET_GLOBAL const float* xr = x + r * n_in;
-      float8 s0 = (float8)(0.0f);
+      float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
       for (uint b = 0; b < blocks; ++b) {
         PASTE(UNPACK, FORMAT)(row, b);
-        s0 += PASTE(SCALED, FORMAT)(DOT(xr + b * 32));
+        PASTE(ADD_PRODUCTS, FORMAT)(xr + b * 32)
       }
-      PUT(r, s0)
+      PUT(r, (s0 + s1) + (s2 + s3))
     }
   }
 }
