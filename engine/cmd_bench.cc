@@ -48,6 +48,9 @@ struct Samples {
 struct Config {
   std::string name;
   std::vector<SliceSpec> specs;
+  // Which of the specs runs; -1: all. The others are leased and stay idle, so that a slice alone is
+  // the same processors as in the mix (an OpenCL driver's threads are bound once per process).
+  int only = -1;
   Samples prefill, decode;                    // tokens/s, per repeat
   Samples prefill_achieved, decode_achieved;  // of what the plan promised
   nlohmann::json prefill_plan, decode_plan, stages;
@@ -113,8 +116,9 @@ class Bench {
     configs_.push_back(all);
     for (size_t i = 0; specs.size() > 1 && !options_.no_solo && i < specs.size(); ++i) {
       Config one;
-      one.specs = {specs[i]};
-      one.specs[0].memory_bytes = 0;  // alone a slice must hold the whole model
+      one.specs = specs;
+      one.specs[i].memory_bytes = 0;  // alone a slice must hold the whole model
+      one.only = static_cast<int>(i);
       configs_.push_back(one);
     }
   }
@@ -129,7 +133,7 @@ class Bench {
   }
 
   void MeasurePhase(Config& config, uint32_t repeat, bool prefill) {
-    const size_t count = config.specs.size();
+    const size_t count = config.only < 0 ? config.specs.size() : 1;
     EngineOptions engine_options = MakeEngineOptions(model_, options_.run, shape_, count);
     (prefill ? engine_options.workload.decode : engine_options.workload.prefill).items = 0;
     if (count == 1) {
@@ -139,7 +143,13 @@ class Bench {
     // mood.
     engine_options.use_stored_costs = repeat > 0;
     const uint64_t memory = WholeModelBytes(model_, engine_options.limits, count);
-    std::vector<Slice> slices = AcquireSlices(session_, config.specs, memory);
+    std::vector<Slice> leased = AcquireSlices(session_, config.specs, memory);
+    std::vector<Slice> slices;
+    if (config.only < 0) {
+      slices = std::move(leased);
+    } else {
+      slices.push_back(std::move(leased[static_cast<size_t>(config.only)]));
+    }
     if (config.name.empty()) {
       config.name = slices[0].name;
     }

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +22,7 @@ struct Options {
   uint64_t seed = 1;
   bool ignore_end = false;
   std::string output = "text";
+  std::string report;
 };
 
 // Streams the text of the first prompt while it is made; the others follow whole.
@@ -32,36 +35,52 @@ class Streamer {
 
   void Show(size_t sequence, int32_t token) {
     if (sequence == 0) {
-      const std::string piece = tokenizer_.Piece(token);
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      Print(token);
       std::fflush(stdout);
     }
   }
 
   void Finish(const std::vector<Sequence>& sequences) {
-    std::fputs("\n", stdout);
+    EndLine();
     for (size_t i = 1; i < sequences.size(); ++i) {
       Heading(i);
       for (size_t at = sequences[i].prompt; at < sequences[i].tokens.size(); ++at) {
-        const std::string piece = tokenizer_.Piece(sequences[i].tokens[at]);
-        std::fwrite(piece.data(), 1, piece.size(), stdout);
+        Print(sequences[i].tokens[at]);
       }
-      std::fputs("\n", stdout);
+      EndLine();
     }
     std::fflush(stdout);
   }
 
  private:
+  void Print(int32_t token) {
+    const std::string piece = tokenizer_.Piece(token);
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    if (!piece.empty()) {
+      at_line_start_ = piece.back() == '\n';
+    }
+  }
+
+  // A text that ends its own line needs no second line break.
+  void EndLine() {
+    if (!at_line_start_) {
+      std::fputs("\n", stdout);
+    }
+    at_line_start_ = true;
+  }
+
   // With several prompts each text begins with its prompt.
   void Heading(size_t i) {
     if (prompts_.size() > 1) {
-      std::printf("%s[%zu] %s", i == 0 ? "" : "\n", i + 1, prompts_[i].c_str());
+      std::printf("[%zu] %s", i + 1, prompts_[i].c_str());
       std::fflush(stdout);
+      at_line_start_ = false;
     }
   }
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string>& prompts_;
+  bool at_line_start_ = false;
 };
 
 nlohmann::json ResultJson(const Options& options, const Engine& engine,
@@ -88,6 +107,14 @@ nlohmann::json ResultJson(const Options& options, const Engine& engine,
           {"plan", PlanJson(engine)},
           {"stages", StagesJson(engine.Report())},
           {"timings", TimingsJson(engine, timings, count)}};
+}
+
+void WriteReport(const std::string& path, const std::string& text) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  const bool written = file && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (!file || std::fclose(file) != 0 || !written) {
+    throw Error(Cat("cannot write the report to '", path, "': ", std::strerror(errno)));
+  }
 }
 
 void Generate(const Options& options) {
@@ -131,6 +158,10 @@ void Generate(const Options& options) {
   const std::vector<Sequence> sequences = generator.Run(
       prompts, [&](size_t sequence, int32_t token) { streamer.Show(sequence, token); });
   streamer.Finish(sequences);
+  if (!options.report.empty()) {
+    WriteReport(options.report,
+                Dump(ResultJson(options, *engine, sequences, generator.timings())));
+  }
   std::fputs(RunTable(*engine, engine->Report(), generator.timings(), shape.prompts).c_str(),
              stderr);
 }
@@ -154,6 +185,7 @@ void AddGenerate(CLI::App& app, Run& run) {
   command->add_flag("--ignore-eos", options->ignore_end, "go on behind the end of text");
   command->add_option("-o,--output", options->output, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
+  command->add_option("--report", options->report, "write the JSON of the run to this file, too");
   command->callback([options, &run] { run = [options] { Generate(*options); }; });
 }
 
