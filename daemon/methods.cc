@@ -115,8 +115,13 @@ void Methods::OnRequest(ConnectionId connection, const Caller& caller, const Jso
   }
   const auto entry = Table().find(call.method);
   if (entry == Table().end()) {
-    return AnswerLater(connection,
-                       absl::UnimplementedError(absl::StrCat("no method ", call.method)));
+    Pending pending;
+    pending.connection = connection;
+    pending.message =
+        protocol::ErrorReply(absl::UnimplementedError(absl::StrCat("no method ", call.method)));
+    pending.message["parameters"]["method"] = call.method;
+    pending_.push_back(std::move(pending));
+    return;
   }
   if (Knows(entry->second.needs)) {
     (this->*entry->second.handler)(call);

@@ -190,8 +190,7 @@ absl::StatusOr<ModelDecision> DecideModel(const ModelRequest& request, const Led
       absl::StrCat("asked ", FormatBytes(shortage.requested.memory_bytes), " for ",
                    request.model.name.empty() ? "a model" : request.model.name, ", ",
                    FormatBytes(shortage.free.memory_bytes), " are free on ", offers.size(),
-                   " devices (", FormatBytes(shortage.largest_free.memory_bytes),
-                   " at most on one): ", plan.status().message(),
+                   offers.size() == 1 ? " device: " : " devices: ", plan.status().message(),
                    shortage.never_fits ? "; this can never fit this machine"
                                        : "; it fits when others release (waitMs waits for that)"),
       shortage);

@@ -52,6 +52,11 @@ bool MayRepeat(absl::string_view method, const Json& parameters) {
          absl::StartsWith(name, "Plan") || name == "Rescan";
 }
 
+void Complete(LeaseTerms& terms) {
+  if (terms.request_id.empty()) terms.request_id = NewUuid();
+  if (terms.tenant.empty()) terms.tenant = Environment("USER").substr(0, kMaxTextBytes);
+}
+
 Json ParametersOf(Json reply) {
   const auto parameters = reply.find("parameters");
   return parameters == reply.end() ? Json::object() : Json(std::move(*parameters));
@@ -267,7 +272,7 @@ absl::StatusOr<std::vector<Lease>> Client::ListLeases() {
 }
 
 absl::StatusOr<std::vector<Lease>> Client::Acquire(AcquireRequest request) {
-  if (request.terms.request_id.empty()) request.terms.request_id = NewUuid();
+  Complete(request.terms);
   HET_ASSIGN_OR_RETURN(const Json reply, Call(Method("Acquire"), ToJson(request)));
   return LeasesFromJson(reply, Clock::Real().BoottimeNanos());
 }
@@ -302,7 +307,7 @@ absl::StatusOr<ModelPlan> Client::PlanModel(const ModelRequest& request) {
 }
 
 absl::StatusOr<ModelReply> Client::AcquireModel(ModelRequest request) {
-  if (request.terms.request_id.empty()) request.terms.request_id = NewUuid();
+  Complete(request.terms);
   HET_ASSIGN_OR_RETURN(const Json json,
                        Call(Method("AcquireModel"), ToJson(request), request.wait_ms));
   const auto plan = json.find("plan");

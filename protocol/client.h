@@ -43,7 +43,7 @@ class Client {
   absl::StatusOr<std::vector<Lease>> ListLeases();
 
   // All slices or none. A process lease lives with the process of this client. Without a
-  // request_id one is made.
+  // request_id one is made; without a tenant it is $USER.
   absl::StatusOr<std::vector<Lease>> Acquire(AcquireRequest request);
   absl::StatusOr<std::vector<Lease>> Confirm(LeaseChange change);
   absl::Status Cancel(LeaseChange change);

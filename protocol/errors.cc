@@ -51,7 +51,6 @@ Json ErrorReply(const absl::Status& status) {
   }
   const std::string field = FieldOf(status);
   if (status.code() == absl::StatusCode::kInvalidArgument) parameters["field"] = field;
-  if (status.code() == absl::StatusCode::kUnimplemented) parameters["method"] = field;
   parameters["message"] = std::string(status.message());
   return {{"error", name}, {"parameters", parameters}};
 }

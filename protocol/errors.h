@@ -14,7 +14,7 @@ namespace het::protocol {
 //   InvalidArgument                   -> Invalid{field}   Aborted            -> StaleGeneration
 //   NotFound                          -> NotFound         FailedPrecondition -> NotUsable
 //   Unavailable                       -> Unavailable      DeadlineExceeded   -> TimedOut
-//   Unimplemented                     -> org.varlink.service.MethodNotFound{method}
+//   Unimplemented                     -> org.varlink.service.MethodNotFound
 //   anything else                     -> Internal
 Json ErrorReply(const absl::Status& status);
 

@@ -50,7 +50,7 @@ struct SliceRow {
 // Who a lease is for and how long it lives; part of Acquire and AcquireModel.
 struct LeaseTerms {
   std::string request_id;  // repeats of a call with the same id get the first answer
-  std::string tenant;      // empty: the user's name
+  std::string tenant;      // a name for reports; empty: hetd writes "uid-1000"
   Holder holder = Holder::kProcess;
   int64_t ttl_ms = 0;    // manual leases only; 0: until released
   bool confirm = false;  // false: the leases are tried and end by themselves if nobody confirms
