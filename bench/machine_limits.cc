@@ -22,6 +22,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace het::bench {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 namespace hn = hwy::HWY_NAMESPACE;
 
 // The sum of 32-bit words of whole 512-byte lines: eight loads in flight, one addition each.
@@ -58,6 +59,7 @@ double MultiplyAdds(size_t rounds, float* sink) {
   return 2.0 * 10.0 * static_cast<double>(rounds) * static_cast<double>(hn::Lanes(d));
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace het::bench
 HWY_AFTER_NAMESPACE();

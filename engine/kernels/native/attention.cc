@@ -27,6 +27,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 constexpr size_t kKeys = 32;  // keys per tile: K and V tiles stay in the L1 cache
 
@@ -250,6 +251,7 @@ void AttentionT(const het_native_call* call) {
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

@@ -16,7 +16,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // The loops over register tiles have constant bounds and must be gone in the machine code.
 #undef HETLLM_UNROLL
+#if HWY_TARGET == HWY_SCALAR
+#define HETLLM_UNROLL
+#else
 #define HETLLM_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 // At most 16 lanes, so that a block of 32 is a whole number of vectors on every target.
 using DF = HWY_CAPPED(float, 16);

@@ -20,6 +20,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 void RmsNormRow(const float* x, const float* weight, float* y, size_t cols, float eps) {
   const DF df;
@@ -138,6 +139,7 @@ void QuantizeQ8T(const het_native_call* call) {
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

@@ -21,6 +21,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 // How far ahead of the arithmetic the weights are fetched. The hardware alone loses its stream
 // while a block is expanded.
@@ -218,6 +219,7 @@ void FewRowsT(const MatmulCall& m, WeightType type, size_t begin, size_t end) {
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

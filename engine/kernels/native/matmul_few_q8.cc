@@ -16,6 +16,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 constexpr size_t kAhead = 1024;  // bytes that the weights are fetched before they are used
 constexpr size_t kTile = 4;      // rows of x that share one pass over a weight row
@@ -144,6 +145,7 @@ void FewRowsQ8T(const MatmulCall& m, WeightType type, size_t begin, size_t end) 
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

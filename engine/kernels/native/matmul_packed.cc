@@ -22,6 +22,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 // As many accumulators as the registers hold, next to two weight vectors and one element of x.
 #if HWY_TARGET <= HWY_AVX3
@@ -160,6 +161,7 @@ void PackedT(const MatmulCall& m, WeightType type, const MatmulRange& range) {
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

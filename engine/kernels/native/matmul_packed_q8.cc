@@ -21,6 +21,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 #if HETLLM_BYTE_PAIRS
 
@@ -236,6 +237,7 @@ void PackedQ8T(const MatmulCall& m, WeightType type, const MatmulRange& range) {
 
 #endif
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

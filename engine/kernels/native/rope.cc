@@ -74,6 +74,7 @@ class Rotations {
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 // Pairs (2i, 2i + 1).
 HWY_INLINE void RotateAdjacent(float* HWY_RESTRICT x, Rotations::Row by, size_t pairs) {
@@ -123,6 +124,7 @@ void RopeT(const het_native_call* call) {
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();

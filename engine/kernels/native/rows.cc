@@ -17,6 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace hetllm::native {
 namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
 
 template <WeightType kType>
 void GetRows(const het_native_call* call) {
@@ -79,6 +80,7 @@ void ArgmaxT(const het_native_call* call) {
     ids[r] = ArgmaxOf(x + r * params.cols, params.cols);
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hetllm::native
 HWY_AFTER_NAMESPACE();
