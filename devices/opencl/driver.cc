@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "devices/opencl/affinity.h"
 #include "devices/opencl/device.h"
@@ -103,17 +104,28 @@ absl::StatusOr<Found> ClDriver::Find(const std::string& uuid) {
       absl::StrCat("no OpenCL device ", uuid, "; there are: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status ClDriver::CheckCores(const Found& found, const OpenOptions& options) const {
-  if (!found.is_cpu || options.cores.empty()) return absl::OkStatus();
-  for (uint32_t core : pool_cores_) {
-    if (std::find(options.cores.begin(), options.cores.end(), core) == options.cores.end()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "asked ", found.info.name, " on processors ", absl::StrJoin(options.cores, ","),
-          ", but the driver's threads were made for ", absl::StrJoin(pool_cores_, ","),
-          " when it was loaded. Give the cores to CreateDriver (DriverOptions.cores)"));
-    }
+absl::StatusOr<uint32_t> ClDriver::UnitsFor(const Found& found, const OpenOptions& options) const {
+  if (!found.is_cpu || options.cores.empty()) return options.compute_units;
+  size_t inside = 0;
+  for (uint32_t core : options.cores)
+    inside += std::count(pool_cores_.begin(), pool_cores_.end(), core);
+  if (inside != options.cores.size()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "asked ", found.info.name, " on processors ", absl::StrJoin(options.cores, ","),
+        ", but the driver's threads were made for ", absl::StrJoin(pool_cores_, ","),
+        " when it was loaded. Give the cores to CreateDriver (DriverOptions.cores)"));
   }
-  return absl::OkStatus();
+  if (options.cores.size() == pool_cores_.size()) return options.compute_units;
+  // Several devices of one process share the pool's cores: as many compute units as cores were
+  // asked for keep the amount, the driver's scheduling chooses among the pool's cores. A driver
+  // without sub-devices uses all of them.
+  const auto count = static_cast<uint32_t>(options.cores.size());
+  const bool divides = found.partitions_by_counts && count < found.info.compute_units;
+  Log().info("{} runs on processors {} of the process, asked {}{}", found.info.name,
+             absl::StrJoin(pool_cores_, ","), absl::StrJoin(options.cores, ","),
+             divides ? "" : "; it has no sub-devices to keep the amount");
+  if (options.compute_units == 0 && divides) return count;
+  return options.compute_units;
 }
 
 absl::StatusOr<std::unique_ptr<Device>> ClDriver::Open(const std::string& uuid,
@@ -123,10 +135,9 @@ absl::StatusOr<std::unique_ptr<Device>> ClDriver::Open(const std::string& uuid,
     return absl::FailedPreconditionError(
         absl::StrCat(found.info.name, " cannot be opened: ", found.info.reason));
   }
-  HET_RETURN_IF_ERROR(CheckCores(found, options));
+  HET_ASSIGN_OR_RETURN(const uint32_t units, UnitsFor(found, options));
   const std::vector<uint32_t> thread_cores =
       found.is_cpu && bound_ ? pool_cores_ : std::vector<uint32_t>();
-  const uint32_t units = options.compute_units;
   if (units > found.info.compute_units) {
     return absl::InvalidArgumentError(absl::StrCat("asked ", units, " compute units of ",
                                                    found.info.name, ", which has ",

@@ -32,7 +32,9 @@ class ClDriver final : public Driver {
 
  private:
   absl::StatusOr<Found> Find(const std::string& uuid);
-  absl::Status CheckCores(const Found& found, const OpenOptions& options) const;
+  // Compute units to open for the asked cores (0: all). FailedPrecondition for cores the pool has
+  // no thread on.
+  absl::StatusOr<uint32_t> UnitsFor(const Found& found, const OpenOptions& options) const;
   // The first of `count` neighbouring compute units that no other opened device has; they are
   // taken.
   absl::StatusOr<uint32_t> TakeUnits(const DeviceInfo& info, uint32_t count);
