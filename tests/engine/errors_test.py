@@ -68,7 +68,7 @@ class Errors(unittest.TestCase):
         message = self.refused(4, *self.generate("--slices", "tpu9"))
         self.assertIn("there is no device 'tpu9'", message)
         self.assertIn("cpu", message)
-        if hetllm.has_device("pocl") and hetllm.has_device("rusticl"):
+        if hetllm.has_device(hetllm.POCL) and hetllm.has_device(hetllm.RUSTICL):
             message = self.refused(2, *self.generate("--slices", "opencl"))
             self.assertIn("means 2 devices", message)
 

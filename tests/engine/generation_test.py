@@ -42,7 +42,7 @@ class Generation(unittest.TestCase):
 
     def test_mixed_placements_give_the_tokens_of_one_device(self):
         single = tokens_of(self.ask("--slices", "cpu"))
-        for other in ("pocl", "rusticl"):
+        for other in (hetllm.POCL, hetllm.RUSTICL):
             if not hetllm.has_device(other):
                 continue
             mixed = self.ask("--slices", f"cpu:50%,{other}:50%", "--split", "4,6")
@@ -53,8 +53,8 @@ class Generation(unittest.TestCase):
         self.assertEqual(tokens_of(alone), single)
 
     def test_a_model_larger_than_any_slice_runs_over_two_within_their_quotas(self):
-        hetllm.need_device(self, "pocl")
-        slices = "cpu:50%:2MiB,pocl:50%:2MiB"
+        hetllm.need_device(self, hetllm.POCL)
+        slices = f"cpu:50%:2MiB,{hetllm.POCL}:50%:2MiB"
         for alone in slices.split(","):
             result = hetllm.run("generate", "-m", hetllm.DEMO, "-p", "12+34=", "-n", NEW, "--slices", alone)
             self.assertEqual(result.returncode, 75, result.stderr)

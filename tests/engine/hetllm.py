@@ -12,6 +12,8 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 REFERENCE = HERE.parent / "reference"
 DEMO = HERE.parent.parent / "engine" / "demo" / "addition.gguf"
+# Parts of the devices' names, for --slices: PoCL and rusticl's llvmpipe.
+POCL, RUSTICL = "pthread", "llvmpipe"
 PROGRAM = os.environ.get("HETLLM", "hetllm")
 
 sys.path.insert(0, str(REFERENCE))

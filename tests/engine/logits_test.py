@@ -14,11 +14,11 @@ LIMIT = 1e-3
 TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46] * 2
 PLACEMENTS = {
     "cpu": ["cpu"],
-    "pocl": ["pocl"],
-    "rusticl": ["rusticl"],
-    "cpu and pocl": ["cpu:50%", "pocl:50%"],
-    "pocl and cpu": ["pocl:50%", "cpu:50%"],
-    "cpu and rusticl": ["cpu:50%", "rusticl:50%"],
+    "pocl": [hetllm.POCL],
+    "rusticl": [hetllm.RUSTICL],
+    "cpu and pocl": ["cpu:50%", f"{hetllm.POCL}:50%"],
+    "pocl and cpu": [f"{hetllm.POCL}:50%", "cpu:50%"],
+    "pocl and rusticl": [f"{hetllm.POCL}:50%", f"{hetllm.RUSTICL}:50%"],
 }
 MODELS = ["tied_f32", "gqa3_f16", "gqa3_q8_0", "odd_q4_0"]
 
