@@ -112,7 +112,7 @@ class Bench {
     }
     Config all;
     all.specs = specs;
-    all.name = specs.size() == 1 ? specs[0].device : "mixed";
+    all.name = specs.size() == 1 ? "" : "mixed";  // one takes the name of its slice
     configs_.push_back(all);
     for (size_t i = 0; specs.size() > 1 && !options_.no_solo && i < specs.size(); ++i) {
       Config one;

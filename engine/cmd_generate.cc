@@ -32,6 +32,14 @@ class Streamer {
       : tokenizer_(tokenizer), prompts_(prompts) {
     Heading(0);
   }
+  Streamer(const Streamer&) = delete;
+  Streamer& operator=(const Streamer&) = delete;
+  ~Streamer() {
+    if (!finished_) {  // an error will follow on its own line
+      std::fputs("\n", stdout);
+      std::fflush(stdout);
+    }
+  }
 
   void Show(size_t sequence, int32_t token) {
     if (sequence == 0) {
@@ -159,8 +167,7 @@ void Generate(const Options& options) {
       prompts, [&](size_t sequence, int32_t token) { streamer.Show(sequence, token); });
   streamer.Finish(sequences);
   if (!options.report.empty()) {
-    WriteReport(options.report,
-                Dump(ResultJson(options, *engine, sequences, generator.timings())));
+    WriteReport(options.report, Dump(ResultJson(options, *engine, sequences, generator.timings())));
   }
   std::fputs(RunTable(*engine, engine->Report(), generator.timings(), shape.prompts).c_str(),
              stderr);

@@ -76,6 +76,13 @@ std::string RunTable(const Engine& engine, const std::vector<StageReport>& stage
                    LayersText(engine.model(), stage.begin, stage.end).c_str(), memory.c_str(), busy,
                    stage.transfer_ms);
   }
+  for (const auto& slice : engine.slices()) {
+    const bool used = std::any_of(stages.begin(), stages.end(), [&](const StageReport& stage) {
+      return stage.slice == slice->name;
+    });
+    table +=
+        used ? "" : Print("%-28s not used: the plan is faster without it\n", slice->name.c_str());
+  }
   const Promise promise = PromiseOf(engine, timings, sequences);
   table += RateLine("prefill", timings.prefill_tokens, timings.prefill_ms, promise.prefill);
   if (timings.decode_tokens > 0) {
