@@ -88,6 +88,7 @@ class Streamer {
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string>& prompts_;
+  bool finished_ = false;
   bool at_line_start_ = false;
 };
 
