@@ -173,7 +173,7 @@ struct Launch {
   Kernel kernel;
   uint32_t groups[3] = {1, 1, 1};
   uint32_t group_size[3] = {1, 1, 1};
-  std::span<const het_buffer_arg> buffers;
+  std::span<const het_buffer_arg> buffers = {};
   const void* params = nullptr;
   size_t params_bytes = 0;
   double flops = 0;
@@ -270,9 +270,9 @@ struct NativeKernel {
 
 struct ProgramSource {
   std::string name;
-  std::string portable;  // empty: none
-  std::string options;
-  std::vector<NativeKernel> native;
+  std::string portable = {};  // empty: none
+  std::string options = {};
+  std::vector<NativeKernel> native = {};
 };
 
 class Lease : public Handle<het_lease, het_lease_release> {
@@ -376,9 +376,9 @@ struct SliceRequest {
 
 struct SessionOptions {
   uint32_t flags = 0;
-  std::string socket;    // empty: the default places
-  std::string simulate;  // empty: none
-  std::string tenant;    // empty: the user
+  std::string socket = {};    // empty: the default places
+  std::string simulate = {};  // empty: none
+  std::string tenant = {};    // empty: the user
 };
 
 class Session : public Handle<het_session, het_session_close> {
@@ -427,8 +427,8 @@ class Session : public Handle<het_session, het_session_close> {
 struct PlanProblem {
   std::span<const uint64_t> layer_bytes;
   std::span<const uint64_t> slice_memory_bytes;
-  std::span<const double> layer_ms;  // [slice][layer]
-  std::span<const double> link_ms;   // [from][to]; empty: free
+  std::span<const double> layer_ms;      // [slice][layer]
+  std::span<const double> link_ms = {};  // [from][to]; empty: free
   het_objective objective = HET_THROUGHPUT;
 };
 
@@ -480,7 +480,7 @@ struct Item {
   uint64_t input_bytes = 0;
   void* output = nullptr;
   uint64_t output_capacity = 0;
-  ItemDone done;  // may be empty
+  ItemDone done = {};  // may be empty
 };
 
 class Pipeline {
