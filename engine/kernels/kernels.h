@@ -1,9 +1,11 @@
-// The kernels of the reference engine: names, parameter structs, buffer order, and the grid of each form.
+// The kernels of the reference engine: names, parameter structs, buffer order, and the grid of each
+// form.
 //
-// Every kernel exists twice: a native function (SIMD, engine/kernels/native) and a portable text (OpenCL C subset,
-// engine/kernels/portable). Activations are float32, row-major, one row per token. Weights are in GGUF layout: a matrix
-// W of n_out rows of n_in elements (ne[0] = n_in contiguous), quantised in blocks of 32 along n_in. All parameter structs
-// are plain 32-bit words so that the portable text declares the same struct. Offsets come with the buffers, in bytes.
+// Every kernel exists twice: a native function (SIMD, engine/kernels/native) and a portable text
+// (OpenCL C subset, engine/kernels/portable). Activations are float32, row-major, one row per
+// token. Weights are in GGUF layout: a matrix W of n_out rows of n_in elements (ne[0] = n_in
+// contiguous), quantised in blocks of 32 along n_in. All parameter structs are plain 32-bit words
+// so that the portable text declares the same struct. Offsets come with the buffers, in bytes.
 //
 // Pure data and functions; thread-safe.
 #ifndef HET_ENGINE_KERNELS_KERNELS_H_
@@ -19,34 +21,39 @@ namespace hetllm {
 
 enum class WeightType : uint32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8 };  // ggml's numbers
 
-// get_rows_{f32,f16,q8_0,q4_0}: y[r] = dequantise(table[ids[r]]).  Buffers: table, ids int32[rows], y f32[rows][cols].
-// An id outside [0, table_rows) gives a row of zeros. get_rows_f32 also gathers activation rows.
+// get_rows_{f32,f16,q8_0,q4_0}: y[r] = dequantise(table[ids[r]]).  Buffers: table, ids int32[rows],
+// y f32[rows][cols]. An id outside [0, table_rows) gives a row of zeros. get_rows_f32 also gathers
+// activation rows.
 struct GetRowsParams {
   uint32_t rows, cols, table_rows;
 };
 
-// rmsnorm: y[r][i] = x[r][i] / sqrt(mean_i(x[r][i]^2) + eps) * weight[i].  Buffers: x, weight f32[cols], y.
+// rmsnorm: y[r][i] = x[r][i] / sqrt(mean_i(x[r][i]^2) + eps) * weight[i].  Buffers: x, weight
+// f32[cols], y.
 struct RmsNormParams {
   uint32_t rows, cols;
   float eps;
 };
 
-// matmul_{f32,f16,q8_0,q4_0}: y[r][o] = sum_i x[r][i] * W[o][i], plus the old y[r][o] when accumulate is 1.
-// Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in % 32 == 0 for the quantised types. rows == 1 (or few) is decode and
-// bound by memory, many rows is prefill and bound by arithmetic: one kernel name, the implementation chooses.
-// matmul_{q8_0,q4_0}_q8: the same with x quantised by quantize_q8 (buffer x holds its output).
+// matmul_{f32,f16,q8_0,q4_0}: y[r][o] = sum_i x[r][i] * W[o][i], plus the old y[r][o] when
+// accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in % 32 == 0 for the
+// quantised types. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
+// by arithmetic: one kernel name, the implementation chooses. matmul_{q8_0,q4_0}_q8: the same with
+// x quantised by quantize_q8 (buffer x holds its output).
 struct MatmulParams {
   uint32_t rows, n_in, n_out, accumulate;
 };
 
-// quantize_q8: per row, n_in/32 float scales (amax/127) followed by n_in int8 values (round to nearest), that is
-// q8_row_bytes(n_in) = n_in/32*4 + n_in bytes per row.  Buffers: x f32[rows][n_in], y bytes.
+// quantize_q8: per row, n_in/32 float scales (amax/127) followed by n_in int8 values (round to
+// nearest), that is q8_row_bytes(n_in) = n_in/32*4 + n_in bytes per row.  Buffers: x
+// f32[rows][n_in], y bytes.
 struct QuantizeParams {
   uint32_t rows, n_in;
 };
 constexpr uint64_t Q8RowBytes(uint64_t n_in) { return n_in / 32 * 4 + n_in; }
 
-// rope: rotates the first rope_dim elements of every head in place. pairing 0 ("norm"): pairs (2i, 2i+1); pairing 1
+// rope: rotates the first rope_dim elements of every head in place. pairing 0 ("norm"): pairs (2i,
+// 2i+1); pairing 1
 // ("neox"): pairs (i, i + rope_dim/2). angle(i) = position * freq_base^(-2i/rope_dim).
 // Buffers: x f32[rows][heads*head_dim], positions int32[rows].
 struct RopeParams {
@@ -54,33 +61,37 @@ struct RopeParams {
   float freq_base;
 };
 
-// kv_append: cache[(slot[r]*context + position[r])][:] = x[r][:], kv_dim = kv_heads*head_dim elements, f32.
-// Buffers: x f32[rows][kv_dim], positions int32[rows], slots int32[rows], cache f32[slots][context][kv_dim].
+// kv_append: cache[(slot[r]*context + position[r])][:] = x[r][:], kv_dim = kv_heads*head_dim
+// elements, f32. Buffers: x f32[rows][kv_dim], positions int32[rows], slots int32[rows], cache
+// f32[slots][context][kv_dim].
 struct KvAppendParams {
   uint32_t rows, kv_dim, context;
 };
 
-// attention: for row r and head h, softmax over positions 0..positions[r] of slot slots[r] of q.k/sqrt(head_dim), times v
-// (online softmax). KV head of h is h / (heads/kv_heads). Causality holds because the rows' own keys were appended before.
-// Buffers: q f32[rows][heads*head_dim], k cache, v cache (as kv_append), positions, slots, y f32[rows][heads*head_dim].
-// kv_dim of the caches is kv_heads*head_dim.
+// attention: for row r and head h, softmax over positions 0..positions[r] of slot slots[r] of
+// q.k/sqrt(head_dim), times v (online softmax). KV head of h is h / (heads/kv_heads). Causality
+// holds because the rows' own keys were appended before. Buffers: q f32[rows][heads*head_dim], k
+// cache, v cache (as kv_append), positions, slots, y f32[rows][heads*head_dim]. kv_dim of the
+// caches is kv_heads*head_dim.
 struct AttentionParams {
   uint32_t rows, heads, kv_heads, head_dim, context;
   float scale;
 };
 
-// silu_mul: y = silu(gate) * up, elementwise; silu(x) = x / (1 + exp(-x)).  Buffers: gate, up, y (may be gate).
-// add: y = a + b.  Buffers: a, b, y (may be a or b).
+// silu_mul: y = silu(gate) * up, elementwise; silu(x) = x / (1 + exp(-x)).  Buffers: gate, up, y
+// (may be gate). add: y = a + b.  Buffers: a, b, y (may be a or b).
 struct ElementwiseParams {
   uint32_t count;
 };
 
-// argmax: ids[r] = the first index of the largest of x[r][0..cols).  Buffers: x f32[rows][cols], ids int32[rows].
+// argmax: ids[r] = the first index of the largest of x[r][0..cols).  Buffers: x f32[rows][cols],
+// ids int32[rows].
 struct ArgmaxParams {
   uint32_t rows, cols;
 };
 
-// The launch grid of one form. Native: groups are pieces of work as the native function cuts them; group_size is 1.
+// The launch grid of one form. Native: groups are pieces of work as the native function cuts them;
+// group_size is 1.
 struct Grid {
   uint32_t groups[3] = {1, 1, 1};
   uint32_t group_size[3] = {1, 1, 1};

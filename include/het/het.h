@@ -1,20 +1,22 @@
 /* libhet: one Linux node with mixed accelerators as one large machine. The C ABI.
  *
- * A session knows the devices (from hetd, or embedded: without a daemon). Leases are slices of devices, acquired all or
- * none. On a lease live buffers (within its memory quota), queues, timelines and programs; a pipeline runs the stages of
- * a model across leases. An engine that has its own kernels takes native handles and brackets its own work with
- * het_work_begin/het_work_end.
+ * A session knows the devices (from hetd, or embedded: without a daemon). Leases are slices of
+ * devices, acquired all or none. On a lease live buffers (within its memory quota), queues,
+ * timelines and programs; a pipeline runs the stages of a model across leases. An engine that has
+ * its own kernels takes native handles and brackets its own work with het_work_begin/het_work_end.
  *
  * Conventions
- * - A function that can fail returns het_status: NULL is success, anything else an error that the caller frees with
- *   het_status_free. Outputs are written on success only.
- * - Every argument struct starts with `struct_size`; set it to sizeof(the struct) (the HET_INIT macro does) and leave
- *   members you do not use zero. A newer libhet serves programs built against an older header.
- * - Handles are owned by the caller and given back with their _release/_close function, which accept NULL. A child keeps
- *   its parent alive where it must: releasing a lease with living buffers or queues is safe, its memory goes back with the
- *   last of them.
+ * - A function that can fail returns het_status: NULL is success, anything else an error that the
+ * caller frees with het_status_free. Outputs are written on success only.
+ * - Every argument struct starts with `struct_size`; set it to sizeof(the struct) (the HET_INIT
+ * macro does) and leave members you do not use zero. A newer libhet serves programs built against
+ * an older header.
+ * - Handles are owned by the caller and given back with their _release/_close function, which
+ * accept NULL. A child keeps its parent alive where it must: releasing a lease with living buffers
+ * or queues is safe, its memory goes back with the last of them.
  * - Functions are thread-safe unless they say otherwise; one queue is used by one thread at a time.
- * - Sizes are bytes, times nanoseconds (suffix _ns) or milliseconds as double (suffix _ms), shares 1/10000.
+ * - Sizes are bytes, times nanoseconds (suffix _ns) or milliseconds as double (suffix _ms), shares
+ * 1/10000.
  *
  * Changes: 0.1 first version.
  */
@@ -66,8 +68,9 @@ typedef enum het_code {
   HET_UNAUTHENTICATED = 16
 } het_code;
 
-HET_API het_code het_status_code(het_status status);           /* HET_OK for NULL */
-HET_API const char* het_status_message(het_status status);     /* valid until the status is freed; "" for NULL */
+HET_API het_code het_status_code(het_status status); /* HET_OK for NULL */
+HET_API const char* het_status_message(
+    het_status status); /* valid until the status is freed; "" for NULL */
 HET_API void het_status_free(het_status status);
 /* For stage functions that want to fail. `message` is copied. */
 HET_API het_status het_status_make(het_code code, const char* message);
@@ -86,9 +89,11 @@ typedef struct het_session_options {
   size_t struct_size;
   uint32_t flags;
   uint32_t reserved;
-  const char* socket;   /* NULL: $HET_SOCKET, else $XDG_RUNTIME_DIR/het/het.sock, else /run/het/het.sock */
-  const char* simulate; /* embedded only: a profile file of simulated devices that join the inventory */
-  const char* tenant;   /* a name for reports; NULL: the user's name */
+  const char*
+      socket; /* NULL: $HET_SOCKET, else $XDG_RUNTIME_DIR/het/het.sock, else /run/het/het.sock */
+  const char*
+      simulate; /* embedded only: a profile file of simulated devices that join the inventory */
+  const char* tenant; /* a name for reports; NULL: the user's name */
 } het_session_options;
 
 /* Unavailable when no daemon answers (the message says where it looked). options may be NULL. */
@@ -98,8 +103,8 @@ HET_API int het_session_is_embedded(const het_session* session);
 
 enum {
   HET_DEVICE_SIMULATED = 1,
-  HET_DEVICE_USABLE = 2,       /* a slice of it can be acquired */
-  HET_DEVICE_VIRTUAL_TIME = 4  /* simulated, timing mode: no data */
+  HET_DEVICE_USABLE = 2,      /* a slice of it can be acquired */
+  HET_DEVICE_VIRTUAL_TIME = 4 /* simulated, timing mode: no data */
 };
 
 typedef struct het_device_info {
@@ -120,10 +125,12 @@ typedef struct het_device_info {
   const char* reason; /* why not ok, and what to do */
 } het_device_info;
 
-/* Devices are numbered for iteration only; the UUID is the identity. het_session_refresh asks hetd again. */
+/* Devices are numbered for iteration only; the UUID is the identity. het_session_refresh asks hetd
+ * again. */
 HET_API het_status het_session_refresh(het_session* session);
 HET_API size_t het_session_device_count(const het_session* session);
-HET_API het_status het_session_device(const het_session* session, size_t index, het_device_info* info);
+HET_API het_status het_session_device(const het_session* session, size_t index,
+                                      het_device_info* info);
 
 /* ---- leases ---- */
 
@@ -139,9 +146,10 @@ typedef struct het_slice_request {
   uint64_t memory_bytes; /* rounded up to 1 MiB */
 } het_slice_request;
 
-/* All or none, one transaction. `leases` has room for `count`. ResourceExhausted names what is free and what would fit;
- * no device is opened by this. requests are `requests->struct_size` apart. */
-HET_API het_status het_acquire(het_session* session, const het_slice_request* requests, size_t count, het_lease** leases);
+/* All or none, one transaction. `leases` has room for `count`. ResourceExhausted names what is free
+ * and what would fit; no device is opened by this. requests are `requests->struct_size` apart. */
+HET_API het_status het_acquire(het_session* session, const het_slice_request* requests,
+                               size_t count, het_lease** leases);
 HET_API void het_lease_release(het_lease* lease);
 
 typedef struct het_lease_info {
@@ -150,12 +158,12 @@ typedef struct het_lease_info {
   uint64_t memory_used_bytes;
   uint64_t memory_peak_bytes;
   uint64_t generation;
-  uint32_t share;       /* 1/10000 */
-  uint32_t core_count;  /* host cores of the slice, 0 for devices that are no CPU */
+  uint32_t share;      /* 1/10000 */
+  uint32_t core_count; /* host cores of the slice, 0 for devices that are no CPU */
   uint32_t compute_units;
   uint32_t reserved;
-  const char* id;        /* UUID. Texts are valid as long as the lease. */
-  const char* device;    /* UUID */
+  const char* id;     /* UUID. Texts are valid as long as the lease. */
+  const char* device; /* UUID */
   const char* device_name;
   const char* vendor;
   const char* backend;
@@ -164,7 +172,8 @@ typedef struct het_lease_info {
 
 HET_API het_status het_lease_get_info(const het_lease* lease, het_lease_info* info);
 
-/* What the slice's device can do; opens the device in this process on first use (as does everything below). */
+/* What the slice's device can do; opens the device in this process on first use (as does everything
+ * below). */
 enum {
   HET_CAN_RUN_NATIVE = 1,
   HET_CAN_RUN_PORTABLE = 2,
@@ -178,11 +187,13 @@ HET_API het_status het_lease_capabilities(het_lease* lease, uint32_t* capabiliti
 /* The vendor's context (cl_context, ...), NULL where there is none; valid as long as the lease. */
 HET_API het_status het_lease_native_handle(het_lease* lease, void** handle);
 
-/* An engine that enqueues by itself brackets its work: begin asks the arbiter for the right to put work of about
- * `estimate_ns` on the device, end says when it is done (now, or when `timeline` reaches `value`) and accounts it. */
+/* An engine that enqueues by itself brackets its work: begin asks the arbiter for the right to put
+ * work of about `estimate_ns` on the device, end says when it is done (now, or when `timeline`
+ * reaches `value`) and accounts it. */
 typedef struct het_timeline het_timeline;
 HET_API het_status het_work_begin(het_lease* lease, uint64_t estimate_ns, uint64_t* ticket);
-HET_API het_status het_work_end(het_lease* lease, uint64_t ticket, het_timeline* timeline, uint64_t value);
+HET_API het_status het_work_end(het_lease* lease, uint64_t ticket, het_timeline* timeline,
+                                uint64_t value);
 
 /* ---- memory ---- */
 
@@ -191,13 +202,15 @@ typedef struct het_buffer het_buffer;
 typedef enum het_memory_kind { HET_MEMORY_DEVICE = 0, HET_MEMORY_STAGING = 1 } het_memory_kind;
 
 /* ResourceExhausted past the lease's quota: what was asked, what is used, what is left. */
-HET_API het_status het_buffer_create(het_lease* lease, uint64_t bytes, het_memory_kind kind, het_buffer** buffer);
-/* Host memory used in place (mapped weights), charged to the lease all the same. Address aligned to 64 bytes; must
- * stay valid until released. Unimplemented without HET_CAN_WRAP_HOST. */
-HET_API het_status het_buffer_wrap(het_lease* lease, void* address, uint64_t bytes, int writable, het_buffer** buffer);
+HET_API het_status het_buffer_create(het_lease* lease, uint64_t bytes, het_memory_kind kind,
+                                     het_buffer** buffer);
+/* Host memory used in place (mapped weights), charged to the lease all the same. Address aligned to
+ * 64 bytes; must stay valid until released. Unimplemented without HET_CAN_WRAP_HOST. */
+HET_API het_status het_buffer_wrap(het_lease* lease, void* address, uint64_t bytes, int writable,
+                                   het_buffer** buffer);
 HET_API void het_buffer_release(het_buffer* buffer);
 HET_API uint64_t het_buffer_bytes(const het_buffer* buffer);
-HET_API void* het_buffer_host(const het_buffer* buffer);   /* NULL when the host cannot address it */
+HET_API void* het_buffer_host(const het_buffer* buffer); /* NULL when the host cannot address it */
 HET_API void* het_buffer_native(const het_buffer* buffer); /* cl_mem, ... */
 
 /* ---- timelines ---- */
@@ -212,7 +225,8 @@ HET_API het_status het_timeline_signal(het_timeline* timeline, uint64_t value);
 /* Blocks at most timeout_ns (UINT64_MAX: for ever). DeadlineExceeded. */
 HET_API het_status het_timeline_wait(het_timeline* timeline, uint64_t value, uint64_t timeout_ns);
 /* Called once, on the completing thread (or at once); it must be short and must not wait. */
-HET_API het_status het_timeline_on_reach(het_timeline* timeline, uint64_t value, het_timeline_fn fn, void* user);
+HET_API het_status het_timeline_on_reach(het_timeline* timeline, uint64_t value, het_timeline_fn fn,
+                                         void* user);
 /* A new eventfd, owned by the caller, readable once the value is reached or the timeline failed. */
 HET_API het_status het_timeline_eventfd(het_timeline* timeline, uint64_t value, int* fd);
 
@@ -238,7 +252,8 @@ typedef struct het_program_source {
 typedef enum het_kernel_form { HET_FORM_NATIVE = 0, HET_FORM_PORTABLE = 1 } het_kernel_form;
 
 /* InvalidArgument with the compiler's log. The native table is copied. */
-HET_API het_status het_program_build(het_lease* lease, const het_program_source* source, het_program** program);
+HET_API het_status het_program_build(het_lease* lease, const het_program_source* source,
+                                     het_program** program);
 HET_API void het_program_release(het_program* program);
 /* Owned by the program. NotFound names the kernels there are. */
 HET_API het_status het_program_kernel(het_program* program, const char* name, het_kernel** kernel);
@@ -255,7 +270,8 @@ typedef struct het_fence {
   uint64_t value;
 } het_fence;
 
-/* What an operation waits for (timelines of the same backend) and what it signals (timeline NULL: nothing). */
+/* What an operation waits for (timelines of the same backend) and what it signals (timeline NULL:
+ * nothing). */
 typedef struct het_sync {
   size_t struct_size;
   const het_fence* waits;
@@ -291,15 +307,17 @@ HET_API void* het_queue_native(const het_queue* queue);
 HET_API uint64_t het_queue_busy_ns(const het_queue* queue);
 
 /* All asynchronous; `sync` may be NULL. Host memory stays valid until the operation completed. */
-HET_API het_status het_queue_write(het_queue* queue, const void* host, het_buffer* to, uint64_t offset, uint64_t bytes,
-                                   const het_sync* sync);
-HET_API het_status het_queue_read(het_queue* queue, het_buffer* from, uint64_t offset, void* host, uint64_t bytes,
+HET_API het_status het_queue_write(het_queue* queue, const void* host, het_buffer* to,
+                                   uint64_t offset, uint64_t bytes, const het_sync* sync);
+HET_API het_status het_queue_read(het_queue* queue, het_buffer* from, uint64_t offset, void* host,
+                                  uint64_t bytes, const het_sync* sync);
+HET_API het_status het_queue_copy(het_queue* queue, het_buffer* from, uint64_t from_offset,
+                                  het_buffer* to, uint64_t to_offset, uint64_t bytes,
                                   const het_sync* sync);
-HET_API het_status het_queue_copy(het_queue* queue, het_buffer* from, uint64_t from_offset, het_buffer* to,
-                                  uint64_t to_offset, uint64_t bytes, const het_sync* sync);
-HET_API het_status het_queue_fill(het_queue* queue, het_buffer* to, uint64_t offset, uint64_t bytes, uint8_t value,
-                                  const het_sync* sync);
-HET_API het_status het_queue_launch(het_queue* queue, const het_launch* launch, const het_sync* sync);
+HET_API het_status het_queue_fill(het_queue* queue, het_buffer* to, uint64_t offset, uint64_t bytes,
+                                  uint8_t value, const het_sync* sync);
+HET_API het_status het_queue_launch(het_queue* queue, const het_launch* launch,
+                                    const het_sync* sync);
 HET_API het_status het_queue_barrier(het_queue* queue, const het_sync* sync);
 HET_API het_status het_queue_flush(het_queue* queue);
 /* Barrier + wait: the edge of the API, never inside a stage. */
@@ -342,14 +360,17 @@ typedef struct het_plan {
 HET_API het_status het_plan_make(const het_plan_problem* problem, het_plan** plan);
 HET_API void het_plan_free(het_plan* plan);
 
-/* Milliseconds to bring `bytes` from a buffer on one lease to a buffer on another the way a pipeline does (measured now,
- * the median of several; 0 for the same lease). */
+/* Milliseconds to bring `bytes` from a buffer on one lease to a buffer on another the way a
+ * pipeline does (measured now, the median of several; 0 for the same lease). */
 HET_API het_status het_link_measure(het_lease* from, het_lease* to, uint64_t bytes, double* ms);
 
-/* Measured costs that outlive the process, kept per device model, driver, share and `key` (the engine's kernel set and
- * shape). load: *found is 0 when there is none of that count. Files under $XDG_CACHE_HOME/het. */
-HET_API het_status het_calibration_load(het_lease* lease, const char* key, double* values, size_t count, int* found);
-HET_API het_status het_calibration_store(het_lease* lease, const char* key, const double* values, size_t count);
+/* Measured costs that outlive the process, kept per device model, driver, share and `key` (the
+ * engine's kernel set and shape). load: *found is 0 when there is none of that count. Files under
+ * $XDG_CACHE_HOME/het. */
+HET_API het_status het_calibration_load(het_lease* lease, const char* key, double* values,
+                                        size_t count, int* found);
+HET_API het_status het_calibration_store(het_lease* lease, const char* key, const double* values,
+                                         size_t count);
 
 /* ---- pipelines ---- */
 
@@ -357,19 +378,19 @@ typedef struct het_pipeline het_pipeline;
 
 typedef struct het_stage_call {
   size_t struct_size;
-  uint64_t item;         /* number of the item, from 0, in the order of submission */
-  void* item_data;       /* as submitted */
+  uint64_t item;   /* number of the item, from 0, in the order of submission */
+  void* item_data; /* as submitted */
   uint32_t stage;
-  uint32_t slot;         /* items in flight use different slots, 0 .. in_flight-1: for per-item scratch */
-  het_queue* queue;      /* put the stage's work here, in order; the executor signals behind it */
-  het_buffer* input;     /* on the stage's device */
+  uint32_t slot; /* items in flight use different slots, 0 .. in_flight-1: for per-item scratch */
+  het_queue* queue;  /* put the stage's work here, in order; the executor signals behind it */
+  het_buffer* input; /* on the stage's device */
   uint64_t input_bytes;
   het_buffer* output;    /* on the stage's device */
   uint64_t output_bytes; /* in: capacity; out: what the stage will write (default: the capacity) */
 } het_stage_call;
 
-/* Enqueues one item's work of one stage and returns without waiting. Called by an executor worker, one item at a time per
- * stage, items in order. A returned error fails the item. */
+/* Enqueues one item's work of one stage and returns without waiting. Called by an executor worker,
+ * one item at a time per stage, items in order. A returned error fails the item. */
 typedef het_status (*het_stage_fn)(void* user, het_stage_call* call);
 
 typedef struct het_stage {
@@ -404,10 +425,13 @@ typedef struct het_item {
   void* user;
 } het_item;
 
-/* Channel memory (input and output of every stage, times in_flight) is charged to the stages' leases here. */
-HET_API het_status het_pipeline_create(het_session* session, const het_pipeline_options* options, het_pipeline** pipeline);
-/* Queues the item; it enters when fewer than in_flight are under way. After a stage's device was lost every item in flight
- * and every later one fails with that error: make a new pipeline over the remaining leases. */
+/* Channel memory (input and output of every stage, times in_flight) is charged to the stages'
+ * leases here. */
+HET_API het_status het_pipeline_create(het_session* session, const het_pipeline_options* options,
+                                       het_pipeline** pipeline);
+/* Queues the item; it enters when fewer than in_flight are under way. After a stage's device was
+ * lost every item in flight and every later one fails with that error: make a new pipeline over the
+ * remaining leases. */
 HET_API het_status het_pipeline_submit(het_pipeline* pipeline, const het_item* item);
 /* Blocks until everything submitted is done. The first failure, if any item failed. */
 HET_API het_status het_pipeline_drain(het_pipeline* pipeline, uint64_t timeout_ns);
@@ -416,13 +440,15 @@ HET_API void het_pipeline_release(het_pipeline* pipeline);
 typedef struct het_stage_stats {
   size_t struct_size;
   uint64_t items;
-  uint64_t busy_ns;        /* device-busy time of the stage's queue */
-  uint64_t transfer_ns;    /* time that items spent between the stage before (or the host) and this one */
+  uint64_t busy_ns; /* device-busy time of the stage's queue */
+  uint64_t
+      transfer_ns; /* time that items spent between the stage before (or the host) and this one */
   uint64_t transfer_bytes;
-  uint64_t elapsed_ns;     /* since the first item entered (or since reset) */
+  uint64_t elapsed_ns; /* since the first item entered (or since reset) */
 } het_stage_stats;
 
-HET_API het_status het_pipeline_get_stage_stats(het_pipeline* pipeline, size_t stage, het_stage_stats* stats);
+HET_API het_status het_pipeline_get_stage_stats(het_pipeline* pipeline, size_t stage,
+                                                het_stage_stats* stats);
 HET_API void het_pipeline_reset_stats(het_pipeline* pipeline);
 /* The first stage that failed, or -1. */
 HET_API int het_pipeline_failed_stage(het_pipeline* pipeline);

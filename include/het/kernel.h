@@ -1,9 +1,10 @@
 /* The native kernel: how a CPU runs one launch. Plain C, shared by the public API and the backends.
  *
- * A native kernel is the CPU twin of a portable kernel (OpenCL C subset). The launch's grid is `groups` work groups; the
- * CPU backend cuts the flattened range of groups into a few contiguous pieces per worker thread of the slice and calls
- * the function once per piece, concurrently; a launch of one group is one call. The function must do exactly the groups
- * [group_begin, group_end) and must not block. No two calls that run at the same time on a device have the same worker.
+ * A native kernel is the CPU twin of a portable kernel (OpenCL C subset). The launch's grid is
+ * `groups` work groups; the CPU backend cuts the flattened range of groups into a few contiguous
+ * pieces per worker thread of the slice and calls the function once per piece, concurrently; a
+ * launch of one group is one call. The function must do exactly the groups [group_begin, group_end)
+ * and must not block. No two calls that run at the same time on a device have the same worker.
  */
 #ifndef HET_KERNEL_H_
 #define HET_KERNEL_H_

@@ -9,8 +9,9 @@ import tempfile
 import time
 import unittest
 
-import gguf
 import hetllm
+
+import gguf  # hetllm put its folder on the path
 
 
 class Errors(unittest.TestCase):

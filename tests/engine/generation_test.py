@@ -127,7 +127,7 @@ class LostDevice(unittest.TestCase):
         whole = self.ask(None)
         self.assertEqual(whole.returncode, 0, whole.stderr)
         expected = tokens_of(json.loads(whole.stdout))
-        recovered = 0
+        recovered = rerun = 0
         for fault in (100, 200, 400, 600, 800, 1000, 1200, 1500, 2000):
             result = self.ask(fault)
             self.assertEqual(result.returncode, 0, f"lost after {fault}: {result.stderr}")
@@ -137,9 +137,12 @@ class LostDevice(unittest.TestCase):
                 recovered += 1
                 self.assertIn("was lost; going on", result.stderr)
                 self.assertEqual(len(answer["stages"]), 1)
-                # The prompts ran again, and with them what was generated.
-                self.assertGreater(answer["timings"]["prefillTokens"], 5 * 7)
-        self.assertGreater(recovered, 0, "no loss fell into the generation")
+                # A loss in mid-generation makes the prompts run again, and with them what was generated; one before the
+                # first micro-batch has nothing to repeat.
+                self.assertGreaterEqual(answer["timings"]["prefillTokens"], 5 * 7)
+                rerun += answer["timings"]["prefillTokens"] > 5 * 7
+        self.assertGreater(recovered, 0, "no device was lost")
+        self.assertGreater(rerun, 0, "no loss fell into the generation")
 
     def test_says_so_when_the_rest_is_too_small(self):
         for fault in (400, 600, 800, 1000, 1200):
