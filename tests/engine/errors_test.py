@@ -63,7 +63,7 @@ class Errors(unittest.TestCase):
         other = self.folder / "q6.gguf"
         other.write_bytes(raw)
         message = self.refused(1, "info", "-m", other)
-        self.assertIn("'output.weight' has type 14 (Q6_K)", message)
+        self.assertIn("has type 14 (Q6_K)", message)
 
     def test_unknown_and_ambiguous_slices_list_the_devices(self):
         message = self.refused(4, *self.generate("--slices", "tpu9"))
