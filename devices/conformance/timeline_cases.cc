@@ -192,8 +192,9 @@ void ACallbackMaySubmit(Fixture& t) {
   const Ref<Buffer> buffer = t.NewBuffer(256);
   std::function<void(uint64_t)> hop = [&](uint64_t i) {
     if (i > kHops) {
-      finished->Signal(1);
-      return;
+      // Who signals holds a reference: the waiter may drop its own while Signal is still at work.
+      const Ref<Timeline> held = finished;
+      return held->Signal(1);
     }
     const absl::Status status = queues[i % 2]->Fill(*buffer, 0, 256, 1, {.signal = {timeline, i}});
     if (!status.ok()) return finished->Fail(status);

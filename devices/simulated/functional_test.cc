@@ -34,41 +34,44 @@ TEST_F(Functional, LatenessDoesNotAddUp) {
   Load("functional", DeviceText("a"));
   Bench a(Open());
   constexpr int kLaunches = 100;
-  // The best of a few rounds: a busy machine may be late once more at the end.
+  const int64_t expected = kLaunches * (kMillisecond / 2 + kLaunchNanos);
+  // The best of some rounds: a busy machine may be late once more at the end.
   int64_t best = INT64_MAX;
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 20 && best > expected * 12 / 10; ++round) {
     const int64_t start = Now();
     for (int i = 0; i < kLaunches; ++i) ASSERT_TRUE(a.Work(0.5 * kMillisecondOfFlops).ok());
     ASSERT_TRUE(a.Wait().ok());
     best = std::min(best, Now() - start);
   }
-  const int64_t expected = kLaunches * (kMillisecond / 2 + kLaunchNanos);
   EXPECT_GE(best, expected);
   EXPECT_LT(best, expected * 12 / 10);
 }
 
 TEST_F(Functional, DevicesAndDirectionsRunBesideEachOther) {
+  constexpr uint64_t kCopies = 400;  // 0.1 ms each, which is the link's latency
+  std::vector<char> host(4096), back(4096);
   Load("functional", DeviceText("a") + DeviceText("b"));
   Bench a(Open(0)), b(Open(1));
+  const Ref<Buffer> in = *a.device->Allocate(host.size());
+  const Ref<Buffer> out = *a.device->Allocate(back.size());
   const std::unique_ptr<Queue> up = *a.device->CreateQueue(QueueKind::kTransfer);
   const std::unique_ptr<Queue> down = *a.device->CreateQueue(QueueKind::kTransfer);
   const Ref<Timeline> moved = *a.device->CreateTimeline();
   const Ref<Timeline> fetched = *a.device->CreateTimeline();
-  std::vector<char> host(1 << 20), back(1 << 20);
   const int64_t start = Now();
   ASSERT_TRUE(a.Work(150 * kMillisecondOfFlops).ok());
   ASSERT_TRUE(b.Work(150 * kMillisecondOfFlops).ok());
-  for (uint64_t i = 1; i <= 250; ++i) {  // 0.2 ms each
-    ASSERT_TRUE(up->Write(host.data(), *a.buffer, 0, host.size(), {.signal = {moved, i}}).ok());
-    ASSERT_TRUE(down->Read(*a.buffer, 0, back.data(), back.size(), {.signal = {fetched, i}}).ok());
+  for (uint64_t i = 1; i <= kCopies; ++i) {
+    ASSERT_TRUE(up->Write(host.data(), *in, 0, host.size(), {.signal = {moved, i}}).ok());
+    ASSERT_TRUE(down->Read(*out, 0, back.data(), back.size(), {.signal = {fetched, i}}).ok());
   }
-  ASSERT_TRUE(moved->Wait(250, absl::Seconds(20)).ok());
-  ASSERT_TRUE(fetched->Wait(250, absl::Seconds(20)).ok());
+  ASSERT_TRUE(moved->Wait(kCopies, absl::Seconds(20)).ok());
+  ASSERT_TRUE(fetched->Wait(kCopies, absl::Seconds(20)).ok());
   ASSERT_TRUE(a.Wait().ok());
   ASSERT_TRUE(b.Wait().ok());
   const int64_t took = Now() - start;
   EXPECT_GE(took, 150 * kMillisecond);
-  EXPECT_LT(took, 300 * kMillisecond) << "all one after another would be 400 ms";
+  EXPECT_LT(took, 300 * kMillisecond) << "all one after another would be 380 ms";
 }
 
 TEST_F(Functional, QueuesOfADeviceShareItsCompute) {

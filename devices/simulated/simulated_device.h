@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "devices/cpu/host_memory.h"
 #include "devices/cpu/op.h"
 #include "devices/device.h"
@@ -40,6 +41,9 @@ class SimulatedDevice : public Device {
   Cost CopyCost(cpu::Op::Route route, uint64_t bytes);
   Cost FillCost(uint64_t bytes);
   FaultState& faults() { return *faults_; }
+  // Held while a native kernel runs: one at a time, as the contract of het/kernel.h wants for
+  // worker numbers, and as the one compute engine does.
+  absl::Mutex& kernel_mutex() { return kernel_mutex_; }
 
  protected:
   cpu::MemoryAccount& account() { return account_; }
@@ -56,6 +60,7 @@ class SimulatedDevice : public Device {
   Engine own_compute_;  // of a part
   Engine& compute_;
   const Ref<FaultState> faults_;
+  absl::Mutex kernel_mutex_;
   cpu::MemoryAccount account_;
 };
 

@@ -79,6 +79,7 @@ void TimedRunner::Do(const cpu::Op& op) {
   std::copy_n(op.group_size, 3, call.group_size);
   call.group_end = op.GroupCount();
   call.workers = 1;
+  absl::MutexLock lock(&device_.kernel_mutex());
   op.function(&call);
 }
 

@@ -31,7 +31,7 @@ class TimedRunner final : public cpu::OpRunner {
 
  private:
   Cost CostOf(const cpu::Op& op);
-  static void Do(const cpu::Op& op);
+  void Do(const cpu::Op& op);
   // Until `nanos` or a loss.
   void HoldUntil(int64_t nanos);
   absl::Status Hang();
