@@ -74,10 +74,7 @@ std::string FormatBytes(uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  std::string number = absl::StrFormat(value >= 100  ? "%.0f"
-                                       : value >= 10 ? "%.1f"
-                                                     : "%.2f",
-                                       value);
+  std::string number = absl::StrFormat("%.*f", value >= 100 ? 0 : value >= 10 ? 1 : 2, value);
   if (number.find('.') != std::string::npos) {
     while (number.back() == '0') number.pop_back();
     if (number.back() == '.') number.pop_back();
