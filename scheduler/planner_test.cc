@@ -178,7 +178,7 @@ TEST(MakePlan, AnswersForSixtyFourDifferentSlicesWithAGap) {
 
 TEST(MakePlan, PlansTheLargestInstanceWithinItsBudget) {
   RandomInstances random(53);
-  const Instance instance = random.Node(1000, kMaxSlices, kMaxSlices, false, false);
+  const Instance instance = random.Node(300, kMaxSlices, kMaxSlices, false, false);
   PlannerOptions options;
   options.max_expansions = 100'000;
   options.max_table_bytes = 16 << 20;
