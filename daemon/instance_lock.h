@@ -1,6 +1,7 @@
-// InstanceLock: at most one hetd per runtime directory. An advisory lock on <directory>/hetd.lock
-// that the kernel drops when the process ends, however it ends; so whoever has it may replace a
-// socket that was left behind.
+// InstanceLock: at most one hetd per runtime directory. A record lock on <directory>/hetd.lock that
+// the kernel drops when the process ends, however it ends; so whoever has it may replace a socket
+// that was left behind. A record lock belongs to the process alone: a probe that was being forked
+// when hetd was killed does not keep it.
 #ifndef HET_DAEMON_INSTANCE_LOCK_H_
 #define HET_DAEMON_INSTANCE_LOCK_H_
 

@@ -63,7 +63,8 @@ class LeaseBook {
   absl::StatusOr<std::optional<Store::Reply>> FindReply(uid_t uid, const std::string& request_id);
   void KeepReply(uid_t uid, const std::string& request_id, Store::Reply reply);
 
-  bool HasUncommitted() const { return !dirty_.empty() || !replies_.empty(); }
+  // Something is staged: of the books, or by others in the store.
+  bool HasUncommitted() const { return !dirty_.empty() || !replies_.empty() || store_.HasBatch(); }
   // The reason why nothing can be recorded: new answers must not leave.
   absl::Status Commit();
   // The outcome of the last Commit or Probe.

@@ -2,7 +2,6 @@
 
 #include <sqlite3.h>
 
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -140,8 +139,7 @@ absl::Status Store::Failure(int code, absl::string_view what) const {
     case SQLITE_PERM:
       return absl::UnavailableError(absl::StrCat(message, "; hetd must be able to write there"));
     case SQLITE_IOERR:
-      return absl::UnavailableError(absl::StrCat(message, " (", strerror(sqlite3_system_errno(db_)),
-                                                 "); is the disk full or failing?"));
+      return absl::UnavailableError(absl::StrCat(message, "; is the disk full or failing?"));
     default:
       return absl::InternalError(message);
   }

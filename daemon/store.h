@@ -71,6 +71,7 @@ class Store {
   // write. Unavailable, with the reason, when the disk is full or read-only.
   absl::Status Commit(uint64_t generation, const std::string& boot_id);
   void Rollback();
+  bool HasBatch() const { return in_batch_; }
   // A commit of nothing but the time: whether the store can be written at all.
   absl::Status Heartbeat(uint64_t generation, const std::string& boot_id);
 

@@ -68,8 +68,12 @@ void HetdProcess::Start(const std::vector<std::string>& extra) {
   if (!backends_.empty()) arguments.insert(arguments.end(), {"--backends", backends_});
   arguments.insert(arguments.end(), extra.begin(), extra.end());
   pid_ = Spawn(arguments, -1);
-  ASSERT_TRUE(Eventually([this] { return protocol::Client::Connect(socket()).ok(); }, 20'000))
-      << "hetd did not start";
+  const auto serves = [this] {
+    const auto client = protocol::Client::Connect(socket(), 1000);
+    const auto info = client.ok() ? (*client)->GetInfo() : client.status();
+    return info.ok() && info->pid == static_cast<uint64_t>(pid_);
+  };
+  ASSERT_TRUE(Eventually(serves, 20'000)) << "hetd did not start";
 }
 
 void HetdProcess::Kill(int signal) {

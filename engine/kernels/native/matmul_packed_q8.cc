@@ -28,7 +28,7 @@ namespace {  // the same names exist in several files
 using DWords = hn::Repartition<int16_t, D8>;
 using DInts = hn::Repartition<int32_t, D8>;
 
-constexpr size_t kTileRows = 6;
+constexpr size_t kTileRows = 4;  // with the sums, weights and products in 16 registers
 constexpr size_t kTileColumns = 2 * hn::MaxLanes(D8());
 constexpr size_t kDepth = 16;  // blocks
 static_assert(kPackedColumns % kTileColumns == 0 && kPackedRows % kTileRows == 0);
