@@ -2,11 +2,20 @@
 
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/status.h"
 #include "base/uuid.h"
 #include "runtime/discovery.h"
 
 namespace het::runtime {
+namespace {
+
+constexpr int kDiscoveryMs = 15'000;
+constexpr int kPollMs = 20;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> EmbeddedBroker::Create(std::string simulate) {
   std::unique_ptr<EmbeddedBroker> broker(new EmbeddedBroker(std::move(simulate)));
@@ -52,6 +61,12 @@ absl::Status EmbeddedBroker::Release(const Lease& lease) {
 
 absl::StatusOr<std::unique_ptr<DaemonBroker>> DaemonBroker::Connect(const std::string& socket) {
   HET_ASSIGN_OR_RETURN(std::unique_ptr<protocol::Client> client, protocol::Client::Connect(socket));
+  // A daemon that was just started is still looking at the machine: its first list would be empty.
+  for (int waited_ms = 0; waited_ms < kDiscoveryMs; waited_ms += kPollMs) {
+    HET_ASSIGN_OR_RETURN(const protocol::DaemonInfo info, client->GetInfo());
+    if (!info.discovering) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kPollMs));
+  }
   return std::unique_ptr<DaemonBroker>(new DaemonBroker(std::move(client)));
 }
 

@@ -94,13 +94,32 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Create(LeaseHandle* from, cons
     HET_ASSIGN_OR_RETURN(channel->write_, Lane::Create(Ref<LeaseHandle>(to), QueueKind::kTransfer));
   }
   if (route == Route::kReadWrite && capacity > 0) {
-    if (capacity > UINT64_MAX / 2 / slots) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("asked ", slots, " times ", capacity, " bytes of staging memory"));
-    }
-    HET_ASSIGN_OR_RETURN(channel->staging_, StagingMemory::Create(capacity * slots));
+    HET_RETURN_IF_ERROR(channel->MakeStaging(*source, slots));
   }
   return channel;
+}
+
+absl::Status Channel::MakeStaging(Device& source, uint32_t slots) {
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    absl::StatusOr<Ref<Buffer>> buffer = source.Allocate(capacity_, MemoryKind::kStaging);
+    if (!buffer.ok() || (*buffer)->host() == nullptr) {
+      pinned_.clear();
+      break;
+    }
+    pinned_.push_back(*std::move(buffer));
+  }
+  if (!pinned_.empty()) return absl::OkStatus();
+  if (capacity_ > uint64_t{INT64_MAX} / slots) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("asked ", slots, " times ", capacity_, " bytes of staging memory"));
+  }
+  HET_ASSIGN_OR_RETURN(staging_, StagingMemory::Create(capacity_ * slots));
+  return absl::OkStatus();
+}
+
+std::byte* Channel::StagedAt(uint32_t slot) const {
+  if (!pinned_.empty()) return static_cast<std::byte*>(pinned_[slot]->host());
+  return staging_ == nullptr ? nullptr : staging_->address() + uint64_t{slot} * capacity_;
 }
 
 int Channel::hops() const {
@@ -131,8 +150,7 @@ std::optional<absl::Status> Channel::Start(int hop, uint32_t slot, const Place& 
     std::memcpy(to.address(), from.address(), bytes);
     return absl::OkStatus();
   }
-  std::byte* staged =
-      staging_ == nullptr ? nullptr : staging_->address() + uint64_t{slot} * capacity_;
+  std::byte* staged = StagedAt(slot);
   if (OnSource(hop)) {
     void* target = staged != nullptr ? staged : to.address();
     read_->Submit(

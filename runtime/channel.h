@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,7 +28,8 @@
 
 namespace het::runtime {
 
-// Shared memory of this process for now, mapped from a memfd. Fails with what the system says.
+// Host memory mapped from a memfd, so that another process could map it too. Fails with what the
+// system says.
 class StagingMemory {
  public:
   static absl::StatusOr<std::unique_ptr<StagingMemory>> Create(uint64_t bytes);
@@ -74,11 +76,15 @@ class Channel {
 
  private:
   Channel(Route route, uint64_t capacity) : route_(route), capacity_(capacity) {}
+  absl::Status MakeStaging(Device& source, uint32_t slots);
+  std::byte* StagedAt(uint32_t slot) const;
 
   const Route route_;
   const uint64_t capacity_;
   std::unique_ptr<Lane> read_;   // on the source
   std::unique_ptr<Lane> write_;  // on the destination
+  // Read-write only, one of both. After the lanes: they keep the device open.
+  std::vector<Ref<Buffer>> pinned_;  // by slot
   std::unique_ptr<StagingMemory> staging_;
 };
 

@@ -150,6 +150,12 @@ bool Executor::RunOne(Worker& self, Task* task) {
   }
   const bool again = task->Run();
   self.in_long.store(false, std::memory_order_relaxed);
+  // Much may have come from outside meanwhile: that goes first.
+  self.turns = kFairness - 1;
+  if (self.next != nullptr && shared_size_.load(std::memory_order_relaxed) > 0) {
+    self.Push(self.next);
+    self.next = nullptr;
+  }
   return again;
 }
 
