@@ -1,4 +1,5 @@
-// Any bytes as an instance: refused, or planned within a small budget into stages that are a plan of it.
+// Any bytes as an instance: refused, or planned within a small budget into stages that are a plan
+// of it.
 #include <cstdint>
 #include <cstdlib>
 
