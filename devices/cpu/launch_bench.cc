@@ -90,13 +90,18 @@ absl::Status RunOn(Driver& driver, const DeviceInfo& info, std::vector<uint32_t>
            for (int i = 0; i < kBackToBack; ++i) Empty(&call);
            return Micros(now() - start) / kBackToBack;
          }));
+  std::vector<double> processor;
   Report("back to back, per launch", Rounds(rounds, [&] {
+           const double spent = ProcessCpuMillis();
            const int64_t start = now();
            for (int i = 1; i < kBackToBack; ++i) submit(false);
            submit(true);
            status.Update(timeline->Wait(value));
-           return Micros(now() - start) / kBackToBack;
+           const double micros = Micros(now() - start) / kBackToBack;
+           processor.push_back((ProcessCpuMillis() - spent) * 1e3 / kBackToBack);
+           return micros;
          }));
+  Report("  processor time, all threads", processor);
   Report("alone, seen by polling", Rounds(rounds, [&] {
            std::vector<double> each;
            for (int i = 0; i < kAlone; ++i) {

@@ -20,9 +20,9 @@ struct HostRates {
 };
 
 // One thread bound to each of `cores`, all starting together. Each of the two measurements takes
-// about `budget` (the best of several short rounds counts, since others only ever slow it down);
-// touching the memory first takes some more. InvalidArgument without cores, ResourceExhausted
-// without memory.
+// about `budget`; the best of several short rounds counts, and in each the time that a thread
+// really ran, so that a busy machine measures about as well as an idle one. Touching the memory
+// first takes some more. InvalidArgument without cores, ResourceExhausted without memory.
 absl::StatusOr<HostRates> MeasureHost(const std::vector<uint32_t>& cores,
                                       absl::Duration budget = absl::Milliseconds(40));
 
