@@ -40,8 +40,8 @@ HET_KERNEL void multiply_add(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParam
 }
 )";
 
-// Item i reads the float4s i * begin_step + n * step: a run of its own on processors, whose items
-// run one after the other; beside its neighbours' on devices that run items side by side.
+// Item i reads the float4s i * begin_step + n * step: a run of its own (good where items run one
+// after the other), or beside its neighbours' (good where they run side by side).
 struct Params {
   uint32_t per_item;
   uint32_t begin_step;
@@ -50,9 +50,13 @@ struct Params {
 
 constexpr uint32_t kGroup = 64;
 constexpr uint32_t kGroups = 256;
-constexpr uint64_t kItems = uint64_t{kGroup} * kGroups;
+constexpr uint32_t kItems = kGroup * kGroups;
 constexpr uint64_t kReadBytes = 128 * kMiB;
+constexpr uint64_t kFirstReadBytes = 16 * kMiB;
 constexpr double kFlopsPerRound = 4 * 4 * 2;  // four float4 multiply-adds
+constexpr int kMaxRounds = 8;
+constexpr double kBudgetSeconds = 0.1;
+constexpr double kLongEnoughSeconds = 0.001;
 
 // One device with what both kernels need.
 class Yardstick {
@@ -77,13 +81,11 @@ class Yardstick {
     return made;
   }
 
-  // Seconds of the fastest of `rounds` launches.
-  absl::StatusOr<double> Time(absl::string_view name, uint32_t per_item, int rounds) {
+  // Seconds of the fastest of several launches, each on the next `bytes` of the input: whatever
+  // else runs only ever slows one down. Stops after kBudgetSeconds.
+  absl::StatusOr<double> Time(absl::string_view name, const Params& params, uint64_t bytes) {
     HET_ASSIGN_OR_RETURN(const Kernel* kernel, program_->GetKernel(name));
-    const BufferArg buffers[] = {{in_.get(), 0}, {out_.get(), 0}};
-    const bool is_cpu = device_->info().kind == DeviceKind::kCpu;
-    const Params params = {per_item, is_cpu ? per_item : 1,
-                           is_cpu ? 1 : static_cast<uint32_t>(kItems)};
+    BufferArg buffers[] = {{in_.get(), 0}, {out_.get(), 0}};
     Launch launch;
     launch.kernel = kernel;
     launch.groups[0] = kGroups;
@@ -92,13 +94,18 @@ class Yardstick {
     launch.params =
         absl::MakeConstSpan(reinterpret_cast<const std::byte*>(&params), sizeof(params));
     double best = 0;
-    for (int round = 0; round < rounds; ++round) {
+    double spent = 0;
+    for (int round = 0; round < kMaxRounds && spent < kBudgetSeconds; ++round) {
       const int64_t begin = Clock::Real().MonotonicNanos();
+      // Another part each time, so that no cache has it.
+      if (bytes > 0)
+        buffers[0].offset = static_cast<uint64_t>(round) % (in_->bytes() / bytes) * bytes;
       HET_RETURN_IF_ERROR(queue_->Submit(launch, {.waits = {}, .signal = {done_, ++value_}}));
       HET_RETURN_IF_ERROR(queue_->Flush());
-      HET_RETURN_IF_ERROR(done_->Wait(value_, absl::Seconds(2)));
+      HET_RETURN_IF_ERROR(done_->Wait(value_, absl::Seconds(5)));
       const double seconds = static_cast<double>(Clock::Real().MonotonicNanos() - begin) * 1e-9;
       if (round == 0 || seconds < best) best = seconds;
+      spent += seconds;
     }
     return best;
   }
@@ -115,21 +122,40 @@ class Yardstick {
   uint64_t value_ = 0;
 };
 
+// Short launches, so that on a busy machine some of them run undisturbed, but long enough that the
+// launch itself does not count.
+absl::StatusOr<double> MeasureReading(Yardstick& yardstick) {
+  double rate = 0;
+  for (uint64_t bytes = std::min(kFirstReadBytes, yardstick.read_bytes());
+       bytes <= yardstick.read_bytes(); bytes *= 2) {
+    const auto reads = static_cast<uint32_t>(bytes / kItems / sizeof(float[4]));
+    // Which way of reading suits a device is its own affair: the faster one counts.
+    HET_ASSIGN_OR_RETURN(const double runs_s,
+                         yardstick.Time("read_memory", {reads, reads, 1}, bytes));
+    HET_ASSIGN_OR_RETURN(const double beside_s,
+                         yardstick.Time("read_memory", {reads, 1, kItems}, bytes));
+    const double seconds = std::min(runs_s, beside_s);
+    if (seconds > 0)
+      rate = static_cast<double>(uint64_t{kItems} * reads * sizeof(float[4])) / seconds;
+    if (seconds > kLongEnoughSeconds) break;
+  }
+  return rate;
+}
+
+absl::StatusOr<double> MeasureMultiplyAdd(Yardstick& yardstick) {
+  double rate = 0;
+  for (uint32_t rounds = 64; rounds <= (1 << 20); rounds *= 4) {
+    HET_ASSIGN_OR_RETURN(const double seconds, yardstick.Time("multiply_add", {rounds, 0, 0}, 0));
+    if (seconds > 0) rate = static_cast<double>(kItems) * rounds * kFlopsPerRound / seconds;
+    if (seconds > kLongEnoughSeconds) break;
+  }
+  return rate;
+}
+
 absl::Status MeasurePortable(Driver& driver, DeviceInfo& info) {
   HET_ASSIGN_OR_RETURN(Yardstick yardstick, Yardstick::Make(driver, info));
-  const uint32_t reads = static_cast<uint32_t>(yardstick.read_bytes() / kItems / 16);
-  HET_ASSIGN_OR_RETURN(const double read_s, yardstick.Time("read_memory", reads, 4));
-  const double read_bytes = static_cast<double>(kItems) * reads * 16;
-  // Enough rounds that the launch itself does not count, on a fast device too.
-  uint32_t rounds = 256;
-  double mad_s = 0;
-  for (int attempt = 0; attempt < 6; ++attempt) {
-    HET_ASSIGN_OR_RETURN(mad_s, yardstick.Time("multiply_add", rounds, 2));
-    if (mad_s > 0.004) break;
-    rounds *= 4;
-  }
-  if (read_s > 0) info.memory_bytes_per_s = read_bytes / read_s;
-  if (mad_s > 0) info.flops_per_s = static_cast<double>(kItems) * rounds * kFlopsPerRound / mad_s;
+  HET_ASSIGN_OR_RETURN(info.memory_bytes_per_s, MeasureReading(yardstick));
+  HET_ASSIGN_OR_RETURN(info.flops_per_s, MeasureMultiplyAdd(yardstick));
   return absl::OkStatus();
 }
 
