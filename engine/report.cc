@@ -66,13 +66,13 @@ Promise PromiseOf(const Engine& engine, const Timings& timings, uint32_t sequenc
 
 std::string RunTable(const Engine& engine, const std::vector<StageReport>& stages,
                      const Timings& timings, uint32_t sequences) {
-  std::string table = Print("%-28s %-30s %-21s %6s %10s\n", "slice", "layers", "memory used/quota",
+  std::string table = Print("%-36s %-30s %-21s %6s %10s\n", "slice", "layers", "memory used/quota",
                             "busy", "transfer");
   for (const StageReport& stage : stages) {
     const std::string memory =
         FormatBytes(stage.memory_used) + " / " + FormatBytes(stage.memory_limit);
     const double busy = stage.elapsed_ms > 0 ? 100 * stage.busy_ms / stage.elapsed_ms : 0;
-    table += Print("%-28s %-30s %-21s %5.0f%% %7.1f ms\n", stage.slice.c_str(),
+    table += Print("%-36s %-30s %-21s %5.0f%% %7.1f ms\n", stage.slice.c_str(),
                    LayersText(engine.model(), stage.begin, stage.end).c_str(), memory.c_str(), busy,
                    stage.transfer_ms);
   }
@@ -81,7 +81,7 @@ std::string RunTable(const Engine& engine, const std::vector<StageReport>& stage
       return stage.slice == slice->name;
     });
     table +=
-        used ? "" : Print("%-28s not used: the plan is faster without it\n", slice->name.c_str());
+        used ? "" : Print("%-36s not used: the plan is faster without it\n", slice->name.c_str());
   }
   const Promise promise = PromiseOf(engine, timings, sequences);
   table += RateLine("prefill", timings.prefill_tokens, timings.prefill_ms, promise.prefill);
