@@ -80,6 +80,12 @@ void Discovery::OnBackend(size_t index, absl::StatusOr<std::string> output) {
                             : absl::StatusOr<ProbeResult>(output.status());
   if (parsed.ok()) {
     result = *std::move(parsed);
+    // A profile that was asked for and cannot be read is a mistake; a driver that is not there is
+    // none.
+    const auto level = result.backend == kSimulated ? spdlog::level::err : spdlog::level::info;
+    if (!result.unavailable.empty()) {
+      Log().log(level, "backend {}: {}", result.backend, result.unavailable);
+    }
   } else {
     result.failure = std::string(parsed.status().message());
     Log().warn("backend {}: {}", result.backend, result.failure);

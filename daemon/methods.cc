@@ -26,6 +26,9 @@ using protocol::ModelRequest;
 // that the messages allow.
 constexpr size_t kPageBytes = size_t{40} << 10;
 
+// {"parameters":..} around an answer.
+constexpr size_t kEnvelopeBytes = 64;
+
 // A page of the rows that `next` makes, until it gives null.
 Page FillPage(const char* field, const std::function<Json()>& next, Json& ahead) {
   Page page;
@@ -202,6 +205,19 @@ absl::Status Methods::PrepareHolder(const Caller& caller, const protocol::LeaseT
   return Annotate(hooks_.watch(caller.process), "asked a lease for a process");
 }
 
+absl::StatusOr<Json> Methods::GrantedReply(const Caller& caller, const std::vector<Lease>& leases,
+                                           Json parameters) {
+  parameters["leases"] = protocol::LeasesToJson(leases, clock_.BoottimeNanos());
+  if (PrintJson(parameters).size() + kEnvelopeBytes <= protocol::kMaxFrameBytes) return parameters;
+  // Nobody could be told what was granted: slices of machines with very many cores.
+  protocol::LeaseChange all;
+  for (const Lease& lease : leases) all.leases.push_back({lease.id, 0});
+  HET_RETURN_IF_ERROR(book_.Release(caller, all).status());
+  return InvalidField("slices",
+                      absl::StrCat("the answer for ", leases.size(),
+                                   " slices does not fit one frame; ask in several calls"));
+}
+
 void Methods::Acquire(const Call& call) {
   const auto request = protocol::AcquireRequestFromJson(call.parameters);
   if (!request.ok()) return AnswerLater(call.connection, request.status());
@@ -210,7 +226,7 @@ void Methods::Acquire(const Call& call) {
     HET_RETURN_IF_ERROR(PrepareHolder(call.caller, request->terms));
     HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
                          book_.Acquire(call.caller, request->terms, request->slices));
-    return Json{{"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+    return GrantedReply(call.caller, leases, Json::object());
   }();
   Done(call, request->terms.request_id, std::move(reply));
 }
@@ -248,8 +264,7 @@ absl::StatusOr<Json> Methods::LeaseModel(const Caller& caller, const ModelReques
   HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
                        book_.Acquire(caller, request.terms, decision.slices));
   for (size_t i = 0; i < leases.size(); ++i) decision.plan.stages[i].lease = leases[i].id;
-  return Json{{"plan", ToJson(decision.plan)},
-              {"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+  return GrantedReply(caller, leases, {{"plan", ToJson(decision.plan)}});
 }
 
 absl::Status Methods::BehindOthers(const ModelRequest& request) const {

@@ -94,6 +94,9 @@ class Methods final : public RequestHandler {
                                                                      const protocol::LeaseChange&);
   void Change(const Call& call, ChangeFn change);
   absl::Status PrepareHolder(const Caller& caller, const protocol::LeaseTerms& terms);
+  // The answer that tells of the leases, which are given back when it fits no frame.
+  absl::StatusOr<Json> GrantedReply(const Caller& caller, const std::vector<Lease>& leases,
+                                    Json parameters);
   // The reply's parameters.
   absl::StatusOr<Json> LeaseModel(const Caller& caller, const protocol::ModelRequest& request);
   // Why a request that could wait has to: it does not fit, or others were here before.

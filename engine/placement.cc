@@ -109,16 +109,14 @@ Placement Search(const PlacementInputs& inputs) {
     if (error.code() != HET_RESOURCE_EXHAUSTED) {
       throw;
     }
-    uint64_t asked = 0;
-    for (const uint64_t bytes : layer_bytes) {
-      asked += bytes;
-    }
-    throw Error(
-        Cat("the model does not fit: its layers take ", FormatBytes(asked), " with ",
-            inputs.limits.slots, " sequence(s) of ", inputs.limits.context,
-            " tokens, and every slice takes ", FormatBytes(fixed), " for activations beside them (",
-            error.what(), "). Give the slices more memory, add one, or lower --context"),
-        Exit::kNoCapacity);
+    throw Error(Cat("the model does not fit the slices: ", error.what(),
+                    " The layers hold the KV "
+                    "cache of ",
+                    inputs.limits.slots, " sequence(s) of ", inputs.limits.context,
+                    " tokens; each slice keeps ", FormatBytes(fixed),
+                    " for activations. "
+                    "A lower --context takes less"),
+                Exit::kNoCapacity);
   }
 }
 

@@ -305,19 +305,18 @@ Json ToJson(const ModelPlan& plan) {
 
 absl::StatusOr<ModelPlan> ModelPlanFromJson(const Json& json) {
   ModelPlan plan;
-  HET_RETURN_IF_ERROR(
-      ForEach(json, "stages", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
-        ModelStage stage;
-        HET_ASSIGN_OR_RETURN(stage.device, Text(entry, "device"));
-        HET_ASSIGN_OR_RETURN(stage.lease, Text(entry, "lease"));
-        HET_ASSIGN_OR_RETURN(stage.share, Percent(entry, "sharePercent", 0));
-        HET_ASSIGN_OR_RETURN(stage.memory_bytes, Number(entry, "memoryBytes"));
-        HET_ASSIGN_OR_RETURN(stage.begin, Number(entry, "begin"));
-        HET_ASSIGN_OR_RETURN(stage.end, Number(entry, "end"));
-        HET_ASSIGN_OR_RETURN(stage.ms, Real(entry, "ms"));
-        plan.stages.push_back(std::move(stage));
-        return absl::OkStatus();
-      }));
+  HET_RETURN_IF_ERROR(ForEach(json, "stages", kMaxLayers, [&](const Json& entry) -> absl::Status {
+    ModelStage stage;
+    HET_ASSIGN_OR_RETURN(stage.device, Text(entry, "device"));
+    HET_ASSIGN_OR_RETURN(stage.lease, Text(entry, "lease"));
+    HET_ASSIGN_OR_RETURN(stage.share, Percent(entry, "sharePercent", 0));
+    HET_ASSIGN_OR_RETURN(stage.memory_bytes, Number(entry, "memoryBytes"));
+    HET_ASSIGN_OR_RETURN(stage.begin, Number(entry, "begin"));
+    HET_ASSIGN_OR_RETURN(stage.end, Number(entry, "end"));
+    HET_ASSIGN_OR_RETURN(stage.ms, Real(entry, "ms"));
+    plan.stages.push_back(std::move(stage));
+    return absl::OkStatus();
+  }));
   HET_ASSIGN_OR_RETURN(plan.bottleneck_ms, Real(json, "bottleneckMs"));
   HET_ASSIGN_OR_RETURN(plan.latency_ms, Real(json, "latencyMs"));
   HET_ASSIGN_OR_RETURN(plan.optimal, Flag(json, "optimal"));

@@ -16,7 +16,7 @@
 
 namespace het::protocol {
 
-inline constexpr size_t kMaxSlicesPerRequest = 256;
+inline constexpr size_t kMaxSlicesPerRequest = 64;  // so that the answer fits a frame
 inline constexpr size_t kMaxLayers = 4096;
 inline constexpr uint64_t kMaxModelBytes = uint64_t{1} << 50;  // of a layer, of an activation
 inline constexpr size_t kMaxTextBytes = 256;                   // request ids, tenants, names

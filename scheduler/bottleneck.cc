@@ -9,9 +9,9 @@
 namespace het::scheduler {
 namespace {
 
-// As wide as lets some forty probes end within the budget.
+// As wide as lets some eighty probes end within the budget.
 int BeamWidth(const TickModel& model, const SearchBudget& budget) {
-  const int64_t per_probe = budget.expansions / 40;
+  const int64_t per_probe = budget.expansions / 80;
   return static_cast<int>(
       std::clamp<int64_t>(per_probe / (int64_t{model.slices()} * model.slices()), 4, 128));
 }
@@ -98,13 +98,15 @@ class Minimiser {
     }
   }
 
-  // Spends half of what is left on wider beams, the rest is for raising the bound.
+  // Spends half of what is left on wider beams; of the rest the proof, which has little hope, gets
+  // a part.
   void WidenBeam() {
     const int64_t keep = budget_.expansions / 2;
     while (width_ < 4096 && budget_.expansions > keep && !ProvenOptimal()) {
       width_ *= 4;
       DescendByBeam();
     }
+    budget_.expansions = std::min(budget_.expansions, keep / 2);
   }
 
   bool ProvenOptimal() const { return model_.LargestCandidateBelow(best_.ticks) <= infeasible_; }

@@ -26,7 +26,7 @@ namespace het::scheduler {
 struct PlannerOptions {
   // Work of all searches together; an expansion takes about 0.1 to 0.5 us for throughput, 1 to 5 us
   // for latency.
-  int64_t max_expansions = 2'000'000;
+  int64_t max_expansions = 4'000'000;
   // Memory of one search's table.
   int64_t max_table_bytes = int64_t{128} << 20;
 };

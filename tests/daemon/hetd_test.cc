@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -81,6 +82,34 @@ TEST(Hetd, RefusesMoreThanThereIsAndNamesWhatIsFree) {
   both.slices.push_back(AcquireOf("gpu-a", 50, kGiB).slices[0]);
   EXPECT_FALSE(client->Acquire(both).ok());
   EXPECT_EQ(FreePercent(*client, 1), 100u);
+}
+
+TEST(Hetd, ListsMoreLeasesThanAFrameHolds) {
+  HetdProcess hetd;
+  hetd.Start();
+  const auto client = hetd.Connect();
+  std::set<std::string> granted;
+  for (const char* device : {"gpu-a", "gpu-b", "gpu-a"}) {
+    protocol::AcquireRequest request = AcquireOf(device, 1, kMiB);
+    request.slices.resize(request.slices.size() * (granted.size() < 128 ? 64 : 36),
+                          request.slices[0]);
+    const auto leases = client->Acquire(request);
+    ASSERT_TRUE(leases.ok()) << leases.status();
+    for (const Lease& lease : *leases) granted.insert(lease.id);
+  }
+  const auto leases = client->ListLeases();
+  ASSERT_TRUE(leases.ok()) << leases.status();
+  std::set<std::string> listed;
+  for (const Lease& lease : *leases) listed.insert(lease.id);
+  EXPECT_EQ(listed, granted);
+  EXPECT_EQ(client->ListSlices()->size(), granted.size());
+  EXPECT_EQ(FreePercent(*client), 0u);
+  const auto whole = client->Call("org.het.v1.ListLeases", Json::object());
+  EXPECT_EQ(whole.status().code(), absl::StatusCode::kFailedPrecondition)
+      << "one frame was asked for";
+  protocol::AcquireRequest too_many = AcquireOf("gpu-b", 1, kMiB);
+  too_many.slices.resize(protocol::kMaxSlicesPerRequest + 1, too_many.slices[0]);
+  EXPECT_EQ(FieldOf(client->Acquire(too_many).status()), "slices");
 }
 
 // A child that acquires for itself and then waits to be killed.

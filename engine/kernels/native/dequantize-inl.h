@@ -84,24 +84,35 @@ HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from))));
 }
 
-// A block of a quantised type as 32 / lanes vectors of floats, in order: element = f16 scale *
-// kUnit * vector element.
+// Lanes(df) consecutive elements of a plain type.
+template <WeightType kType>
+HWY_INLINE hn::Vec<DF> LoadPlain(DF df, const uint8_t* from) {
+  if constexpr (kType == WeightType::kF32) {
+    return hn::LoadU(df, reinterpret_cast<const float*>(from));
+  } else {
+    return LoadHalves(df, from);
+  }
+}
+
+// A block of a quantised type as floats, in two steps: a half of 16 elements is prepared, and
+// vector v of it expanded. Element = f16 scale * kUnit * expanded element.
 #if HWY_TARGET == HWY_SCALAR
 
-constexpr size_t kVectors = kBlock;
 template <WeightType kType>
 constexpr float kUnit = 1.0f;
+using HalfBlock = const uint8_t*;
 
 template <WeightType kType>
-HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) {
-  const DF df;
-  for (size_t i = 0; i < kBlock; ++i) {
-    if constexpr (kType == WeightType::kQ8_0) {
-      out[i] = hn::Set(df, static_cast<float>(static_cast<int8_t>(block[2 + i])));
-    } else {
-      const int nibble = i < kBlock / 2 ? block[2 + i] & 15 : block[2 + i - kBlock / 2] >> 4;
-      out[i] = hn::Set(df, static_cast<float>(nibble - 8));
-    }
+HWY_INLINE HalfBlock PrepareHalf(const uint8_t* block, size_t half) {
+  return block + 2 + (kType == WeightType::kQ8_0 ? half * kBlock / 2 : 0);
+}
+
+template <WeightType kType>
+HWY_INLINE hn::Vec<DF> ExpandHalf(DF df, HalfBlock from, size_t half, size_t v) {
+  if constexpr (kType == WeightType::kQ8_0) {
+    return hn::Set(df, static_cast<float>(static_cast<int8_t>(from[v])));
+  } else {
+    return hn::Set(df, static_cast<float>((half == 0 ? from[v] & 15 : from[v] >> 4) - 8));
   }
 }
 
@@ -110,40 +121,36 @@ HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) 
 // Bytes are shuffled to the top of 32-bit lanes, which is one operation where sign extension is
 // two; nibbles with their sign bit flipped are the top four bits of nibble - 8. So elements come
 // out as multiples of 2^24 and 2^28.
-constexpr size_t kVectors = kBlock / hn::MaxLanes(DF());
 template <WeightType kType>
 constexpr float kUnit = kType == WeightType::kQ8_0 ? 0x1p-24f : 0x1p-28f;
+using DBytesOfFloats = hn::Repartition<uint8_t, DF>;
+using HalfBlock = hn::Vec<DBytesOfFloats>;  // the 16 bytes in every 128-bit block
 
 template <WeightType kType>
-HWY_INLINE void ExpandBlock(const uint8_t* block, hn::Vec<DF> (&out)[kVectors]) {
-  const DF df;
+HWY_INLINE HalfBlock PrepareHalf(const uint8_t* block, size_t half) {
+  const DBytesOfFloats d8;
+  const hn::Repartition<uint16_t, DF> d16;
+  if constexpr (kType == WeightType::kQ8_0)
+    return hn::LoadDup128(d8, block + 2 + half * kBlock / 2);
+  auto flipped = hn::Xor(hn::LoadDup128(d8, block + 2), hn::Set(d8, 0x88));
+  if (half == 0) flipped = hn::BitCast(d8, hn::ShiftLeft<4>(hn::BitCast(d16, flipped)));
+  return hn::And(flipped, hn::Set(d8, 0xf0));
+}
+
+template <WeightType kType>
+HWY_INLINE hn::Vec<DF> ExpandHalf(DF df, HalfBlock from, size_t /*half*/, size_t v) {
   const hn::Rebind<int32_t, DF> di;
   const hn::Rebind<uint32_t, DF> du;
-  const hn::Repartition<uint16_t, DF> d16;
-  const hn::Repartition<uint8_t, DF> d8;
-  const size_t lanes = hn::Lanes(df);
-  auto first = hn::LoadDup128(d8, block + 2);
-  hn::Vec<decltype(d8)> second;
-  if constexpr (kType == WeightType::kQ8_0) {
-    second = hn::LoadDup128(d8, block + 2 + kBlock / 2);
-  } else {
-    const auto top = hn::Set(d8, 0xf0);
-    const auto flipped = hn::Xor(first, hn::Set(d8, 0x88));
-    first = hn::And(hn::BitCast(d8, hn::ShiftLeft<4>(hn::BitCast(d16, flipped))), top);
-    second = hn::And(flipped, top);
-  }
-  HETLLM_UNROLL for (size_t v = 0; v < kVectors / 2; ++v) {
-    // Byte 3 of lane i comes from byte v * lanes + i, the others are zero.
-    const auto from = hn::Or(hn::ShiftLeft<24>(hn::Iota(du, static_cast<uint32_t>(v * lanes))),
-                             hn::Set(du, 0x808080u));
-    const auto low = hn::TableLookupBytesOr0(first, hn::BitCast(d8, from));
-    const auto high = hn::TableLookupBytesOr0(second, hn::BitCast(d8, from));
-    out[v] = hn::ConvertTo(df, hn::BitCast(di, low));
-    out[v + kVectors / 2] = hn::ConvertTo(df, hn::BitCast(di, high));
-  }
+  // Byte 3 of lane i comes from byte v * lanes + i, the others are zero.
+  const auto first = hn::Iota(du, static_cast<uint32_t>(v * hn::Lanes(df)));
+  const auto index = hn::Or(hn::ShiftLeft<24>(first), hn::Set(du, 0x808080u));
+  const auto top = hn::TableLookupBytesOr0(from, hn::BitCast(DBytesOfFloats(), index));
+  return hn::ConvertTo(df, hn::BitCast(di, top));
 }
 
 #endif
+
+constexpr size_t kHalfVectors = kBlock / 2 / hn::MaxLanes(DF());
 
 // out[0..count) = elements first.. of the row. For the quantised types first and count are
 // multiples of 32.
@@ -163,10 +170,12 @@ HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count,
     const auto unit = hn::Set(df, kUnit<kType>);
     for (size_t i = 0; i < count; i += kBlock, from += Format<kType>::kBytes, out += kBlock) {
       const auto scale = hn::Mul(BroadcastHalf(df, from), unit);
-      hn::Vec<DF> elements[kVectors];
-      ExpandBlock<kType>(from, elements);
-      HETLLM_UNROLL for (size_t v = 0; v < kVectors; ++v) {
-        hn::StoreU(hn::Mul(scale, elements[v]), df, out + v * lanes);
+      HETLLM_UNROLL for (size_t half = 0; half < 2; ++half) {
+        const HalfBlock bytes = PrepareHalf<kType>(from, half);
+        HETLLM_UNROLL for (size_t v = 0; v < kHalfVectors; ++v) {
+          hn::StoreU(hn::Mul(scale, ExpandHalf<kType>(df, bytes, half, v)), df,
+                     out + half * kBlock / 2 + v * lanes);
+        }
       }
     }
   }

@@ -16,7 +16,7 @@ constexpr uint64_t kElementwiseGroup = 1024;  // elements
 // row tile, so that a worker's contiguous range reads each weight once. Few rows (decode) make
 // narrow groups of all rows: they are bound by memory and cut evenly. Many rows (prefill) make
 // groups that are worth packing the weights for.
-constexpr size_t kPackedFrom = 24;  // rows
+constexpr size_t kPackedFrom = 48, kPackedFromQ8 = 16;  // rows
 constexpr size_t kPackedColumns = 64, kPackedRows = 48;
 
 struct MatmulCut {
@@ -24,9 +24,9 @@ struct MatmulCut {
   size_t columns, rows;             // of one group
   size_t column_blocks, row_tiles;  // of the grid
 };
-inline MatmulCut CutMatmul(const MatmulParams& params) {
+inline MatmulCut CutMatmul(const MatmulParams& params, bool q8) {
   MatmulCut cut;
-  cut.packed = params.rows >= kPackedFrom;
+  cut.packed = params.rows >= (q8 ? kPackedFromQ8 : kPackedFrom);
   cut.columns = cut.packed ? kPackedColumns : 16;
   cut.rows = cut.packed ? kPackedRows : std::max(params.rows, 1u);
   cut.column_blocks = CeilDiv(params.n_out, cut.columns);

@@ -13,6 +13,9 @@ namespace {
 // More rows than this are packed in several turns, so that what is packed stays in the L2 cache.
 constexpr size_t kMostRows = 6 * kPackedRows;
 
+// Up to this many rows a weight is expanded once per four rows, beyond it is kept.
+constexpr size_t kMostFewRows = 8;
+
 // A rectangle of groups: column blocks and row tiles.
 void Packed(const MatmulCall& m, WeightType type, const MatmulCut& cut, size_t block_begin,
             size_t block_end, size_t tile_begin, size_t tile_end) {
@@ -59,15 +62,17 @@ void Matmul(const het_native_call* call, WeightType type, bool q8) {
   m.n_in = params.n_in;
   m.n_out = params.n_out;
   m.accumulate = params.accumulate != 0;
-  const MatmulCut cut = CutMatmul(params);
+  const MatmulCut cut = CutMatmul(params, q8);
   const GroupRange range = Groups(call, cut.column_blocks * cut.row_tiles);
   if (range.begin >= range.end) return;
   if (cut.packed) return PackedGroups(m, type, cut, range);
   const size_t begin = range.begin * cut.columns, end = std::min(range.end * cut.columns, m.n_out);
   if (q8) {
     MatmulFewRowsQ8(m, type, begin, end);
-  } else {
+  } else if (m.rows <= kMostFewRows) {
     MatmulFewRows(m, type, begin, end);
+  } else {
+    MatmulSomeRows(m, type, begin, end);
   }
 }
 

@@ -31,6 +31,7 @@ void MatmulPacked(const MatmulCall& m, WeightType type, const MatmulRange& range
 void MatmulPackedQ8(const MatmulCall& m, WeightType type, const MatmulRange& range);
 
 // Outputs [begin, end) of all rows.
+void MatmulSomeRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 void MatmulFewRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 void MatmulFewRowsQ8(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 

@@ -1,10 +1,10 @@
 // Matmul with float32 activations and few rows (decode): bound by reading the weights, which are
 // read once, in order.
 //
-// One row: each weight row is expanded in registers. Several rows: four weight rows are dequantised
-// piece by piece into the L1 cache and meet every row of x there. An output is the sum of the lanes
-// of few accumulators and does not depend on the cut of the grid, nor on the number of rows beyond
-// one.
+// Two weight rows at a time are expanded in registers and meet up to four
+// rows of x, so that an expanded weight is used four times and an element of x twice; more rows of
+// x find the two weight rows in the cache. An output is the sum of the lanes of few accumulators
+// and does not depend on the cut of the grid, nor on the number of rows beyond one.
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -14,7 +14,6 @@
 // clang-format on
 
 #include "engine/kernels/native/dequantize-inl.h"
-#include "engine/kernels/native/reduce-inl.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
@@ -23,176 +22,222 @@ namespace hetllm::native {
 namespace HWY_NAMESPACE {
 namespace {  // the same names exist in several files
 
-// How far ahead of the arithmetic the weights are fetched. The hardware alone loses its stream
-// while a block is expanded.
-constexpr size_t kAhead = 1024;
-
-// sum += x . w over one vector of a plain type.
-template <WeightType kType>
-HWY_INLINE void DotStep(DF df, const uint8_t* w, const float* HWY_RESTRICT x, hn::Vec<DF>& sum) {
-  if constexpr (kType == WeightType::kF32) {
-    sum = hn::MulAdd(hn::LoadU(df, reinterpret_cast<const float*>(w)), hn::LoadU(df, x), sum);
-  } else {
-    sum = hn::MulAdd(LoadHalves(df, w), hn::LoadU(df, x), sum);
-  }
+static const size_t kLongRow = getenv("LR") ? atoi(getenv("LR")) : 8192;
+// Two weight rows are read side by side, and where they are read the next two are fetched: streams
+// that end after a row defeat the hardware's prefetcher. Longer rows than the L1 cache likes are
+// fetched a little ahead instead.
+HWY_INLINE size_t FetchAhead(size_t row_bytes) {
+  return row_bytes <= kLongRow ? 2 * row_bytes : 1024;
 }
 
+// x . w for two weight rows of a plain type, as vectors of which the caller takes the sum; returns
+// the elements done.
 template <WeightType kType>
-HWY_INLINE float DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in) {
+HWY_INLINE size_t DotPlain(const uint8_t* w0, const uint8_t* w1, const float* HWY_RESTRICT x,
+                           size_t n_in, hn::Vec<DF> (&sums)[2]) {
   const DF df;
-  const size_t lanes = hn::Lanes(df), bytes = BytesOf<kType>(lanes);
-  auto s0 = hn::Zero(df), s1 = hn::Zero(df), s2 = hn::Zero(df), s3 = hn::Zero(df);
+  const size_t lanes = hn::Lanes(df), bytes = BytesOf<kType>(lanes),
+               ahead = FetchAhead(BytesOf<kType>(n_in));
+  constexpr size_t kSteps = 4;
+  hn::Vec<DF> even[2] = {hn::Zero(df), hn::Zero(df)}, odd[2] = {hn::Zero(df), hn::Zero(df)};
   size_t i = 0;
-  const uint8_t* at = w;
-  for (; i + 4 * lanes <= n_in; i += 4 * lanes, at += 4 * bytes) {
-    for (size_t line = 0; line < 4 * bytes; line += 64) hwy::Prefetch(at + kAhead + line);
-    DotStep<kType>(df, at, x + i, s0);
-    DotStep<kType>(df, at + bytes, x + i + lanes, s1);
-    DotStep<kType>(df, at + 2 * bytes, x + i + 2 * lanes, s2);
-    DotStep<kType>(df, at + 3 * bytes, x + i + 3 * lanes, s3);
+  for (; i + kSteps * lanes <= n_in;
+       i += kSteps * lanes, w0 += kSteps * bytes, w1 += kSteps * bytes) {
+    for (size_t line = 0; line < kSteps * bytes; line += 64) {
+      hwy::Prefetch(w0 + ahead + line);
+      hwy::Prefetch(w1 + ahead + line);
+    }
+    HETLLM_UNROLL for (size_t step = 0; step < kSteps; ++step) {
+      const auto vx = hn::LoadU(df, x + i + step * lanes);
+      auto& sum = step % 2 == 0 ? even : odd;
+      sum[0] = hn::MulAdd(LoadPlain<kType>(df, w0 + step * bytes), vx, sum[0]);
+      sum[1] = hn::MulAdd(LoadPlain<kType>(df, w1 + step * bytes), vx, sum[1]);
+    }
   }
-  for (; i + lanes <= n_in; i += lanes, at += bytes) DotStep<kType>(df, at, x + i, s0);
-  const float sum = hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-  return i < n_in ? sum + TailDot<kType>(w, x, i, n_in) : sum;
+  for (; i + lanes <= n_in; i += lanes, w0 += bytes, w1 += bytes) {
+    const auto vx = hn::LoadU(df, x + i);
+    even[0] = hn::MulAdd(LoadPlain<kType>(df, w0), vx, even[0]);
+    even[1] = hn::MulAdd(LoadPlain<kType>(df, w1), vx, even[1]);
+  }
+  sums[0] = hn::Add(even[0], odd[0]);
+  sums[1] = hn::Add(even[1], odd[1]);
+  return i;
 }
 
-// The dot product of one block, without its scale and kUnit.
+// part[j] = x . w[j] for one block of two weight rows, without scale and kUnit.
 template <WeightType kType>
-HWY_INLINE hn::Vec<DF> BlockDot(DF df, const uint8_t* w, const float* HWY_RESTRICT x) {
+HWY_INLINE void BlockDots(DF df, const uint8_t* w0, const uint8_t* w1, const float* HWY_RESTRICT x,
+                          hn::Vec<DF> (&part)[2]) {
   const size_t lanes = hn::Lanes(df);
-  hn::Vec<DF> elements[kVectors];
-  ExpandBlock<kType>(w, elements);
-  auto sum = hn::Mul(elements[0], hn::LoadU(df, x));
-  HETLLM_UNROLL for (size_t v = 1; v < kVectors; ++v) {
-    sum = hn::MulAdd(elements[v], hn::LoadU(df, x + v * lanes), sum);
+  part[0] = part[1] = hn::Zero(df);
+  HETLLM_UNROLL for (size_t half = 0; half < 2; ++half, x += kBlock / 2) {
+    const HalfBlock bytes0 = PrepareHalf<kType>(w0, half), bytes1 = PrepareHalf<kType>(w1, half);
+    HETLLM_UNROLL for (size_t v = 0; v < kHalfVectors; ++v) {
+      const auto vx = hn::LoadU(df, x + v * lanes);
+      part[0] = hn::MulAdd(ExpandHalf<kType>(df, bytes0, half, v), vx, part[0]);
+      part[1] = hn::MulAdd(ExpandHalf<kType>(df, bytes1, half, v), vx, part[1]);
+    }
   }
-  return sum;
 }
 
+// x . w for two weight rows of a quantised type, as vectors, without kUnit.
 template <WeightType kType>
-HWY_INLINE float DotBlocks(const uint8_t* w, const float* HWY_RESTRICT x, size_t blocks) {
+HWY_INLINE void DotBlocks(const uint8_t* w0, const uint8_t* w1, const float* HWY_RESTRICT x,
+                          size_t blocks, hn::Vec<DF> (&sums)[2]) {
   const DF df;
   const D8 d8;
   constexpr size_t kBytes = Format<kType>::kBytes;
-  auto even = hn::Zero(df), odd = hn::Zero(df);
+  const size_t ahead = FetchAhead(blocks * kBytes);
+  hn::Vec<DF> part[2];
+  sums[0] = sums[1] = hn::Zero(df);
   size_t b = 0;
-  for (; b + kGroup <= blocks; b += kGroup, w += kGroup * kBytes, x += kGroup * kBlock) {
-    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64)
-        hwy::Prefetch(w + kAhead + line);
-    hn::Vec<D8> vectors[kGroupVectors];
-    LoadScales<kBytes>(d8, w, vectors);
-    alignas(32) float scales[kGroup];
-    HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v)
-        hn::Store(vectors[v], d8, scales + v * hn::Lanes(d8));
-    KeepInMemory(scales);
-    HETLLM_UNROLL for (size_t i = 0; i < kGroup; i += 2) {
-      even = hn::MulAdd(hn::Set(df, scales[i]), BlockDot<kType>(df, w + i * kBytes, x + i * kBlock),
-                        even);
-      odd = hn::MulAdd(hn::Set(df, scales[i + 1]),
-                       BlockDot<kType>(df, w + (i + 1) * kBytes, x + (i + 1) * kBlock), odd);
+  for (; b + kGroup <= blocks;
+       b += kGroup, w0 += kGroup * kBytes, w1 += kGroup * kBytes, x += kGroup * kBlock) {
+    HETLLM_UNROLL for (size_t line = 0; line < kGroup * kBytes; line += 64) {
+      hwy::Prefetch(w0 + ahead + line);
+      hwy::Prefetch(w1 + ahead + line);
+    }
+    hn::Vec<D8> scales0[kGroupVectors], scales1[kGroupVectors];
+    LoadScales<kBytes>(d8, w0, scales0);
+    LoadScales<kBytes>(d8, w1, scales1);
+    alignas(32) float scales[2][kGroup];
+    HETLLM_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
+      hn::Store(scales0[v], d8, scales[0] + v * hn::Lanes(d8));
+      hn::Store(scales1[v], d8, scales[1] + v * hn::Lanes(d8));
+    }
+    KeepInMemory(scales[0]);
+    HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i) {
+      BlockDots<kType>(df, w0 + i * kBytes, w1 + i * kBytes, x + i * kBlock, part);
+      sums[0] = hn::MulAdd(hn::Set(df, scales[0][i]), part[0], sums[0]);
+      sums[1] = hn::MulAdd(hn::Set(df, scales[1][i]), part[1], sums[1]);
     }
   }
-  for (; b < blocks; ++b, w += kBytes, x += kBlock) {
-    even = hn::MulAdd(BroadcastHalf(df, w), BlockDot<kType>(df, w, x), even);
+  for (; b < blocks; ++b, w0 += kBytes, w1 += kBytes, x += kBlock) {
+    BlockDots<kType>(df, w0, w1, x, part);
+    sums[0] = hn::MulAdd(BroadcastHalf(df, w0), part[0], sums[0]);
+    sums[1] = hn::MulAdd(BroadcastHalf(df, w1), part[1], sums[1]);
   }
-  return hn::GetLane(hn::SumOfLanes(df, hn::Add(even, odd))) * kUnit<kType>;
 }
 
 template <WeightType kType>
 void OneRow(const MatmulCall& m, size_t begin, size_t end) {
+  const DF df;
   const size_t row_bytes = BytesOf<kType>(m.n_in);
-  for (size_t o = begin; o < end; ++o) {
-    const uint8_t* w = m.w + o * row_bytes;
-    float sum;
+  for (size_t o = begin; o < end; o += 2) {
+    const size_t valid = std::min<size_t>(2, end - o);
+    const uint8_t* w[2] = {m.w + o * row_bytes, m.w + (o + valid - 1) * row_bytes};
+    hn::Vec<DF> sums[2];
+    size_t done = m.n_in;
     if constexpr (Format<kType>::kElements == 1) {
-      sum = DotPlain<kType>(w, m.x, m.n_in);
+      done = DotPlain<kType>(w[0], w[1], m.x, m.n_in, sums);
     } else {
-      sum = DotBlocks<kType>(w, m.x, m.n_in / kBlock);
+      DotBlocks<kType>(w[0], w[1], m.x, m.n_in / kBlock, sums);
     }
-    m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+    for (size_t j = 0; j < valid; ++j) {
+      float sum = hn::GetLane(hn::SumOfLanes(df, sums[j]));
+      if constexpr (Format<kType>::kElements == 1) {
+        if (done < m.n_in) sum += TailDot<kType>(w[j], m.x, done, m.n_in);
+      } else {
+        sum *= kUnit<kType>;
+      }
+      m.y[o + j] = m.accumulate ? m.y[o + j] + sum : sum;
+    }
   }
 }
 
-constexpr size_t kPiece = 512;  // elements of a weight row that are dequantised at a time
-constexpr size_t kTile =
-    3;  // rows of x against four weight rows: as many accumulators as registers allow
+constexpr size_t kTile = 4;  // rows of x
 
-// sums[r][j] += x[r] * w[j], as vectors, for kRows rows of x and four weight rows; all rows are
-// kPiece long.
+// sums[r][j] += x[r] * w[j] over one vector.
 template <size_t kRows>
-HWY_INLINE void DotTile(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, size_t count,
-                        float* HWY_RESTRICT sums) {
+HWY_INLINE void MultiplyPair(DF df, hn::Vec<DF> w0, hn::Vec<DF> w1, const float* const (&x)[kRows],
+                             size_t i, hn::Vec<DF> (&sums)[kRows][2]) {
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    const auto vx = hn::LoadU(df, x[r] + i);
+    sums[r][0] = hn::MulAdd(w0, vx, sums[r][0]);
+    sums[r][1] = hn::MulAdd(w1, vx, sums[r][1]);
+  }
+}
+
+// The part of two weight rows that vectors and blocks do; returns the elements done.
+template <WeightType kType, size_t kRows>
+HWY_INLINE size_t SumPair(const uint8_t* w0, const uint8_t* w1, size_t ahead,
+                          const float* const (&x)[kRows], size_t n_in,
+                          hn::Vec<DF> (&sums)[kRows][2]) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
-  hn::Vec<DF> s[kRows][4];
-  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
-    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) s[r][j] = hn::Load(df, sums + (r * 4 + j) * lanes);
-  }
-  for (size_t i = 0; i < count; i += lanes) {
-    hn::Vec<DF> vx[kRows];
-    HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) vx[r] = hn::Load(df, x + r * kPiece + i);
-    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) {
-      const auto vw = hn::Load(df, w + j * kPiece + i);
-      HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) s[r][j] = hn::MulAdd(vw, vx[r], s[r][j]);
+  size_t i = 0;
+  if constexpr (Format<kType>::kElements == 1) {
+    const size_t bytes = BytesOf<kType>(lanes);
+    for (; i + lanes <= n_in; i += lanes, w0 += bytes, w1 += bytes) {
+      hwy::Prefetch(w0 + ahead);
+      hwy::Prefetch(w1 + ahead);
+      MultiplyPair(df, LoadPlain<kType>(df, w0), LoadPlain<kType>(df, w1), x, i, sums);
+    }
+  } else {
+    const auto unit = hn::Set(df, kUnit<kType>);
+    for (; i < n_in; i += kBlock, w0 += Format<kType>::kBytes, w1 += Format<kType>::kBytes) {
+      hwy::Prefetch(w0 + ahead);
+      hwy::Prefetch(w1 + ahead);
+      const auto scale0 = hn::Mul(BroadcastHalf(df, w0), unit),
+                 scale1 = hn::Mul(BroadcastHalf(df, w1), unit);
+      HETLLM_UNROLL for (size_t half = 0; half < 2; ++half) {
+        const HalfBlock bytes0 = PrepareHalf<kType>(w0, half),
+                        bytes1 = PrepareHalf<kType>(w1, half);
+        HETLLM_UNROLL for (size_t v = 0; v < kHalfVectors; ++v) {
+          MultiplyPair(df, hn::Mul(scale0, ExpandHalf<kType>(df, bytes0, half, v)),
+                       hn::Mul(scale1, ExpandHalf<kType>(df, bytes1, half, v)), x,
+                       i + half * kBlock / 2 + v * lanes, sums);
+        }
+      }
     }
   }
-  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
-    HETLLM_UNROLL for (size_t j = 0; j < 4; ++j) hn::Store(s[r][j], df, sums + (r * 4 + j) * lanes);
-  }
+  return i;
 }
 
-// The activations as pieces [n_in / kPiece][rows][kPiece], padded with zeros: rows of x lie a power
-// of two apart and would fall into the same few sets of the cache.
-const float* CutX(const MatmulCall& m) {
-  const size_t pieces = CeilDiv(m.n_in, kPiece);
-  float* x = Scratch<float>(ScratchUse::kPackedRows, pieces * m.rows * kPiece);
-  for (size_t p = 0; p < pieces; ++p) {
-    const size_t count = std::min(kPiece, m.n_in - p * kPiece);
-    for (size_t r = 0; r < m.rows; ++r) {
-      float* to = x + (p * m.rows + r) * kPiece;
-      std::copy_n(m.x + r * m.n_in + p * kPiece, count, to);
-      std::fill(to + count, to + kPiece, 0.0f);
+// Outputs o and o + 1 (the same twice when `single`) of rows r .. r + kRows.
+template <WeightType kType, size_t kRows>
+HWY_INLINE void TilePair(const MatmulCall& m, size_t o, bool single, size_t r) {
+  const DF df;
+  const size_t row_bytes = BytesOf<kType>(m.n_in);
+  const uint8_t *w0 = m.w + o * row_bytes, *w1 = single ? w0 : w0 + row_bytes;
+  const float* x[kRows];
+  hn::Vec<DF> sums[kRows][2];
+  HETLLM_UNROLL for (size_t i = 0; i < kRows; ++i) {
+    x[i] = m.x + (r + i) * m.n_in;
+    sums[i][0] = sums[i][1] = hn::Zero(df);
+  }
+  const size_t done = SumPair<kType, kRows>(w0, w1, FetchAhead(row_bytes), x, m.n_in, sums);
+  HETLLM_UNROLL for (size_t i = 0; i < kRows; ++i) {
+    HETLLM_UNROLL for (size_t j = 0; j < 2; ++j) {
+      if (j == 1 && single) continue;
+      float sum = hn::GetLane(hn::SumOfLanes(df, sums[i][j]));
+      if constexpr (Format<kType>::kElements == 1) {
+        if (done < m.n_in) sum += TailDot<kType>(j == 0 ? w0 : w1, x[i], done, m.n_in);
+      }
+      float& y = m.y[(r + i) * m.n_out + o + j];
+      y = m.accumulate ? y + sum : sum;
     }
   }
-  return x;
 }
 
 template <WeightType kType>
 void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  const size_t row_bytes = BytesOf<kType>(m.n_in);
-  const float* x = CutX(m);
-  float* piece = Scratch<float>(ScratchUse::kPackedWeights, 4 * kPiece);
-  float* sums = Scratch<float>(ScratchUse::kPartials, m.rows * 4 * lanes);
-  for (size_t o = begin; o < end; o += 4) {
-    const size_t valid = std::min<size_t>(4, end - o);
-    std::fill_n(sums, m.rows * 4 * lanes, 0.0f);
-    for (size_t i = 0; i < m.n_in; i += kPiece) {
-      const size_t count = std::min(kPiece, m.n_in - i), padded = CeilDiv(count, lanes) * lanes;
-      for (size_t j = 0; j < 4; ++j) {
-        const uint8_t* w = m.w + (o + std::min(j, valid - 1)) * row_bytes;
-        for (size_t line = 0; line < BytesOf<kType>(count);
-             line += 64) {  // the same piece of the next four rows
-          hwy::Prefetch(w + BytesOf<kType>(i) + 4 * row_bytes + line);
-        }
-        Dequantize<kType>(w, i, count, piece + j * kPiece);
-        std::fill(piece + j * kPiece + count, piece + j * kPiece + padded, 0.0f);
-      }
-      const float* rows = x + i * m.rows;
-      size_t r = 0;
-      for (; r + kTile <= m.rows; r += kTile)
-        DotTile<kTile>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
-      if (r + 2 == m.rows) DotTile<2>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
-      if (r + 1 == m.rows) DotTile<1>(piece, rows + r * kPiece, padded, sums + r * 4 * lanes);
-    }
-    for (size_t r = 0; r < m.rows; ++r) {
-      const float* s = sums + r * 4 * lanes;
-      alignas(16) float out[4];
-      StoreSumsOf4(df, hn::Load(df, s), hn::Load(df, s + lanes), hn::Load(df, s + 2 * lanes),
-                   hn::Load(df, s + 3 * lanes), out);
-      float* y = m.y + r * m.n_out + o;
-      for (size_t j = 0; j < valid; ++j) y[j] = m.accumulate ? y[j] + out[j] : out[j];
+  for (size_t o = begin; o < end; o += 2) {
+    const bool single = o + 1 == end;
+    size_t r = 0;
+    for (; r + kTile <= m.rows; r += kTile) TilePair<kType, kTile>(m, o, single, r);
+    switch (m.rows - r) {
+      case 1:
+        TilePair<kType, 1>(m, o, single, r);
+        break;
+      case 2:
+        TilePair<kType, 2>(m, o, single, r);
+        break;
+      case 3:
+        TilePair<kType, 3>(m, o, single, r);
+        break;
+      default:
+        break;
     }
   }
 }

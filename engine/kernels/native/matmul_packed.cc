@@ -17,6 +17,7 @@
 
 #include "engine/kernels/native/dequantize-inl.h"
 #include "engine/kernels/native/transpose-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,6 +43,7 @@ HWY_INLINE void MultiplyTile(const float* HWY_RESTRICT x, const float* HWY_RESTR
   const size_t lanes = hn::Lanes(df);
   hn::Vec<DF> low[kTileRows], high[kTileRows];
   HETLLM_UNROLL for (size_t r = 0; r < kTileRows; ++r) low[r] = high[r] = hn::Zero(df);
+  for (size_t r = 0; r < rows; ++r) hwy::Prefetch(y + r * y_stride);
   for (size_t k = 0; k < depth; ++k, x += kTileRows, w += kTileColumns) {
     const auto w0 = hn::Load(df, w), w1 = hn::Load(df, w + lanes);
     HETLLM_UNROLL for (size_t r = 0; r < kTileRows; ++r) {
@@ -107,12 +109,20 @@ void PackWeights(const MatmulCall& m, size_t begin, size_t end, size_t from, siz
     for (size_t i = 0; i < kTileColumns; i += 4) {
       const float* rows[4];
       for (size_t j = 0; j < 4; ++j) {
-        if (o + i + j < end) {
-          Dequantize<kType>(m.w + (o + i + j) * row_bytes, from, depth, plain[j]);
-        } else {
-          std::fill_n(plain[j], depth, 0.0f);
-        }
         rows[j] = plain[j];
+        if (o + i + j >= end) {
+          std::fill_n(plain[j], depth, 0.0f);
+          continue;
+        }
+        const uint8_t* row = m.w + (o + i + j) * row_bytes;
+        for (size_t line = 0; line < BytesOf<kType>(depth); line += 64) {
+          hwy::Prefetch(row + BytesOf<kType>(from) + 4 * row_bytes + line);  // the next four rows
+        }
+        if constexpr (kType == WeightType::kF32) {
+          rows[j] = reinterpret_cast<const float*>(row) + from;
+        } else {
+          Dequantize<kType>(row, from, depth, plain[j]);
+        }
       }
       if constexpr (kTileColumns >= 4) {
         TransposeFour(rows, depth, packed + i, kTileColumns);

@@ -16,6 +16,7 @@
 
 #include "engine/kernels/native/dot8-inl.h"
 #include "engine/kernels/native/transpose-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,6 +67,13 @@ HWY_INLINE void AddScaled(V sum, int32_t x_sum, float x_scale, const float* HWY_
   hn::Store(hn::MulAdd(scale, hn::ConvertTo(df, exact), hn::Load(df, out)), df, out);
 }
 
+// Keeps a sum in its register: left alone, the compiler reorders the additions of all unrolled
+// steps, for which it stores every product.
+template <class V>
+HWY_INLINE void InRegister(V& sum) {
+  __asm__("" : "+x"(sum.raw));
+}
+
 // tile[kTileRows][kTileColumns] = rows of x times one panel.
 template <WeightType kType>
 HWY_INLINE void MultiplyTile(const Panels& p, const size_t (&rows)[kTileRows], size_t panel,
@@ -85,7 +93,7 @@ HWY_INLINE void MultiplyTile(const Panels& p, const size_t (&rows)[kTileRows], s
     using DSum = std::conditional_t<kType == WeightType::kQ8_0, DInts, DWords>;
     hn::Vec<DSum> low[kTileRows], high[kTileRows];
     HETLLM_UNROLL for (size_t r = 0; r < kTileRows; ++r) low[r] = high[r] = hn::Zero(DSum());
-    for (size_t k = 0; k < kUnits<kType>; ++k, w += kTileColumns) {
+    HETLLM_UNROLL for (size_t k = 0; k < kUnits<kType>; ++k, w += kTileColumns) {
       const auto w0 = hn::Load(d32, w), w1 = hn::Load(d32, w + lanes);
       HETLLM_UNROLL for (size_t r = 0; r < kTileRows; ++r) {
         const auto vx = hn::Set(d32, x[r][b * kUnits<kType> + k]);
@@ -99,6 +107,8 @@ HWY_INLINE void MultiplyTile(const Panels& p, const size_t (&rows)[kTileRows], s
           low[r] = hn::Add(low[r], PairSums(hn::BitCast(d8, w0), hn::BitCast(d8, vx)));
           high[r] = hn::Add(high[r], PairSums(hn::BitCast(d8, w1), hn::BitCast(d8, vx)));
         }
+        InRegister(low[r]);
+        InRegister(high[r]);
       }
     }
     HETLLM_UNROLL for (size_t r = 0; r < kTileRows; ++r) {
@@ -106,6 +116,23 @@ HWY_INLINE void MultiplyTile(const Panels& p, const size_t (&rows)[kTileRows], s
       float* out = tile + r * kTileColumns;
       AddScaled<kType>(low[r], p.x_sums[at], p.x_scales[at], w_scales, out);
       AddScaled<kType>(high[r], p.x_sums[at], p.x_scales[at], w_scales + lanes, out + lanes);
+    }
+  }
+}
+
+// y = (add ? y : 0) + the first rows and columns of a tile.
+HWY_INLINE void AddTile(const float* HWY_RESTRICT tile, float* HWY_RESTRICT y, size_t y_stride,
+                        size_t rows, size_t columns, bool add) {
+  const D8 df;
+  const size_t lanes = hn::Lanes(df);
+  for (size_t r = 0; r < rows; ++r, tile += kTileColumns, y += y_stride) {
+    if (columns == kTileColumns) {
+      auto low = hn::Load(df, tile), high = hn::Load(df, tile + lanes);
+      if (add) low = hn::Add(low, hn::LoadU(df, y)), high = hn::Add(high, hn::LoadU(df, y + lanes));
+      hn::StoreU(low, df, y);
+      hn::StoreU(high, df, y + lanes);
+    } else {
+      for (size_t c = 0; c < columns; ++c) y[c] = add ? y[c] + tile[c] : tile[c];
     }
   }
 }
@@ -132,6 +159,9 @@ void PackWeights(const MatmulCall& m, size_t begin, size_t end, size_t from, siz
           continue;
         }
         const uint8_t* w = m.w + (o + i + j) * row_bytes + from * kBytes;
+        for (size_t line = 0; line < blocks * kBytes; line += 64) {
+          hwy::Prefetch(w + 4 * row_bytes + line);  // the next four rows
+        }
         for (size_t b = 0; b < blocks; ++b, w += kBytes) {
           scales[b * kTileColumns + i + j] = LoadHalf(w);
           if constexpr (kType == WeightType::kQ8_0) {
@@ -205,12 +235,8 @@ void Packed(const MatmulCall& m, const MatmulRange& range) {
           size_t tile_rows[kTileRows];
           for (size_t i = 0; i < kTileRows; ++i) tile_rows[i] = std::min(r + i, rows - 1);
           MultiplyTile<kType>(panels, tile_rows, c / kTileColumns, tile);
-          for (size_t i = 0; i < std::min(kTileRows, rows - r); ++i) {
-            float* y = m.y + (range.rows_begin + r + i) * m.n_out + o + c;
-            const float* sums = tile + i * kTileColumns;
-            const size_t valid = std::min(kTileColumns, columns - c);
-            for (size_t j = 0; j < valid; ++j) y[j] = add ? y[j] + sums[j] : sums[j];
-          }
+          AddTile(tile, m.y + (range.rows_begin + r) * m.n_out + o + c, m.n_out,
+                  std::min(kTileRows, rows - r), std::min(kTileColumns, columns - c), add);
         }
       }
     }

@@ -32,8 +32,8 @@ Grid GridOf(uint64_t x, uint64_t y = 1) {
 
 Grid NativeGrid(const GetRowsParams& params) { return GridOf(params.rows); }
 Grid NativeGrid(const RmsNormParams& params) { return GridOf(params.rows); }
-Grid NativeGrid(const MatmulParams& params, std::string_view /*kernel*/) {
-  const native::MatmulCut cut = native::CutMatmul(params);
+Grid NativeGrid(const MatmulParams& params, std::string_view kernel) {
+  const native::MatmulCut cut = native::CutMatmul(params, kernel.ends_with("_q8"));
   return GridOf(cut.row_tiles, cut.column_blocks);
 }
 Grid NativeGrid(const QuantizeParams& params) { return GridOf(params.rows); }
