@@ -228,7 +228,7 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s [-o table|json]\n", argv[0]);
     return 2;
   }
-  const std::filesystem::path source = std::filesystem::path(__FILE__).parent_path().parent_path();
+  const std::filesystem::path source = HET_SOURCE_DIR;
   const std::filesystem::path data = source / ".." / "shared" / "data";
   if (std::filesystem::exists(data)) setenv("HET_DATA_DIR", data.c_str(), /*overwrite=*/0);
   Report report("pipeline");

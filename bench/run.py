@@ -69,7 +69,7 @@ def mixed(programs):
         print(f"{config['name'][:40]:40} {spread(config['prefillTokensPerSecond']):>28} "
               f"{spread(config['decodeTokensPerSecond']):>28}")
     print(f"prefill mixed / sum: {spread(bench['prefillMixedOverSum'])}")
-    print(f"prefill achieved / planned: {spread(bench['configs'][0]['prefillAchievedOverPlanned'])}")
+    print(f"prefill achieved / planned: {spread(bench['configurations'][0]['prefillAchievedOverPlanned'])}")
     decode = bench["configurations"][0]["decodeTokensPerSecond"]["median"]
     weights = programs.json("hetllm", "info", "-m", model)["weight_bytes"]
     # Every step of a group of sequences reads all weights once; a batch makes several groups.
