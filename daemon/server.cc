@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "partition/refusal.h"
+#include "protocol/descriptors.h"
 #include "protocol/errors.h"
 #include "protocol/frame.h"
 
@@ -79,9 +80,9 @@ class Server::Connection {
     server_.handler_.OnRequest(id_, caller_, request);
   }
 
-  void Answer(const Json& message) {
+  void Answer(const Json& message, const std::vector<UniqueFd>& descriptors = {}) {
     answered_ = true;
-    if (oneway_ || Write(message)) Settle();
+    if (oneway_ || Write(message, descriptors)) Settle();
   }
 
   void AnswerInPages(Stream stream) {
@@ -98,9 +99,20 @@ class Server::Connection {
     std::string frame;
   };
 
-  bool Write(const Json& message) {
+  bool Write(const Json& message, const std::vector<UniqueFd>& descriptors = {}) {
     auto frame = protocol::EncodeFrame(message);
     if (!frame.ok()) frame = protocol::EncodeFrame(protocol::ErrorReply(frame.status()));
+    if (!descriptors.empty()) {
+      // They go with the first byte, at once: libuv passes only streams. Nothing else is being
+      // written on this connection, so there is room for a byte unless the client never reads.
+      uv_os_fd_t fd = -1;
+      uv_fileno(reinterpret_cast<uv_handle_t*>(&pipe_), &fd);
+      if (!protocol::SendDescriptors(fd, frame->substr(0, 1), descriptors).ok()) {
+        Close();
+        return false;
+      }
+      frame->erase(0, 1);
+    }
     auto* write = new WriteRequest{{}, *std::move(frame)};
     write->request.data = write;
     uv_buf_t buffer = uv_buf_init(write->frame.data(), static_cast<unsigned>(write->frame.size()));
@@ -287,9 +299,10 @@ void Server::Gone(ConnectionId connection) {
   if (!closed_) handler_.OnGone(connection);
 }
 
-void Server::Answer(ConnectionId connection, const Json& message) {
+void Server::Answer(ConnectionId connection, const Json& message,
+                    std::vector<UniqueFd> descriptors) {
   const auto it = connections_.find(connection);
-  if (it != connections_.end()) it->second->Answer(message);
+  if (it != connections_.end()) it->second->Answer(message, descriptors);
 }
 
 void Server::AnswerInPages(ConnectionId connection, Stream stream) {

@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 #include "base/json.h"
 #include "daemon/process.h"
+#include "partition/shared_pages.h"
 
 namespace het::daemon {
 
@@ -59,8 +60,9 @@ class Server {
   // may connect (0666). InvalidArgument when the path is too long for a socket.
   absl::Status Listen(const std::string& path);
 
-  // {"parameters":..} or {"error":..}. Nothing happens when the connection is gone.
-  void Answer(ConnectionId connection, const Json& message);
+  // {"parameters":..} or {"error":..}, and descriptors that travel with it (SCM_RIGHTS). Nothing
+  // happens when the connection is gone.
+  void Answer(ConnectionId connection, const Json& message, std::vector<UniqueFd> descriptors = {});
   void AnswerInPages(ConnectionId connection, Stream stream);
 
   bool IsOpen(ConnectionId connection) const { return connections_.contains(connection); }

@@ -2,15 +2,20 @@
 // it. The cpu device and an OpenCL device of type CPU are the same cores and the same memory, so
 // they draw from one pool.
 //
-// Compute is booked per host processor where the devices have cores (10000 parts each), else as one
-// share of 100 %. Memory is one number of bytes for the pool, and no device of it may pass its own
-// size. Pure books: a value type, not thread-safe, no failure but "does not fit".
+// How compute is held is chosen here, for all slices of the pool together. On host processors a
+// share of whole cores gets them for itself; all others share the cores that are left, in time, so
+// that 37 % of two cores is 37 % of the time of both while nobody has one alone. Devices without
+// cores give driver units where the share makes whole ones, else time. Memory is one number of
+// bytes for the pool, and no device of it may pass its own size.
+//
+// Pure books: a value type, not thread-safe, no failure but "does not fit".
 #ifndef HET_PARTITION_HARDWARE_POOL_H_
 #define HET_PARTITION_HARDWARE_POOL_H_
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,27 +37,32 @@ class HardwarePool {
 
   // What is free for one slice of this device: every slice up to this share and memory fits.
   Amount FreeOf(const DeviceInfo& device) const;
-  // Books a slice (share, memory, cores, core_parts, compute_units, isolation are filled in), or
-  // nullopt when it does not fit. Whole cores are exclusive, the lowest free ones first; the
-  // remainder goes to a core that other fractions use already (the fullest that still has room),
-  // else to a free core, else to several cores.
+  // Books a slice (share, memory, cores, compute_units, time_shared, isolation are filled in), or
+  // nullopt when it does not fit. Whole cores are the lowest free ones.
   std::optional<Slice> Book(const DeviceInfo& device, const SliceRequest& request);
   // Books a slice as it was granted before (after a restart). False when that is not free.
   bool BookAgain(const DeviceInfo& device, const Slice& slice);
+  static uint64_t RoundUp(uint64_t memory_bytes);  // to whole MiB, as Book does
   // Takes back what Book or BookAgain booked.
   void Unbook(const DeviceInfo& device, const Slice& slice);
 
- private:
-  struct Placement {
-    std::vector<uint32_t> cores;
-    std::vector<uint32_t> parts;
-  };
-  bool HasMemory(const DeviceInfo& device, uint64_t bytes) const;
-  std::optional<Placement> PlaceOnCores(const DeviceInfo& device, Share share) const;
-  void Add(const DeviceInfo& device, const Slice& slice);
+  // The device's cores that no slice has alone: where its time-shared slices run now, ascending.
+  std::vector<uint32_t> SharedCores(const DeviceInfo& device) const;
 
-  std::map<uint32_t, uint32_t> used_core_parts_;  // host processor -> booked, of 10000
-  uint32_t used_share_parts_ = 0;                 // devices without cores
+ private:
+  using Cores = std::vector<uint32_t>;  // of one device, ascending
+
+  bool HasMemory(const DeviceInfo& device, uint64_t bytes) const;
+  // Core parts (1/10000) that a time-shared slice of these cores can still have.
+  uint64_t FreeParts(const Cores& cores) const;
+  bool SharedFit() const;
+  std::optional<Cores> TakeWhole(const DeviceInfo& device, size_t count);
+  void AddShared(const DeviceInfo& device, Share share, Policy policy, bool back);
+
+  std::set<uint32_t> cores_;
+  std::set<uint32_t> taken_;                // cores that a slice has alone
+  std::map<Cores, uint64_t> shared_parts_;  // a device's cores -> parts its time-shared slices have
+  uint32_t used_share_parts_ = 0;           // devices without cores
   uint64_t memory_bytes_ = 0;
   uint64_t used_memory_bytes_ = 0;
   std::map<std::string, uint64_t> used_memory_by_device_;

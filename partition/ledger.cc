@@ -45,7 +45,7 @@ void Ledger::SetInventory(std::vector<DeviceInfo> devices) {
   stranded_.clear();
   for (const auto& [id, slice] : slices_) {
     const absl::StatusOr<const DeviceInfo*> device = FindDevice(slice.device);
-    if (!device.ok() || !pools_[PoolOf(**device)].BookAgain(**device, slice)) {
+    if (!device.ok() || !pools_[PoolIndex(**device)].BookAgain(**device, slice)) {
       stranded_.emplace(id, slice);
     }
   }
@@ -83,11 +83,11 @@ absl::StatusOr<const DeviceInfo*> Ledger::FindDevice(absl::string_view uuid) con
                          })));
 }
 
-size_t Ledger::PoolOf(const DeviceInfo& device) const { return pool_of_device_.at(device.uuid); }
+size_t Ledger::PoolIndex(const DeviceInfo& device) const { return pool_of_device_.at(device.uuid); }
 
 Amount Ledger::FreeOf(const DeviceInfo& device) const {
   if (device.state != DeviceState::kOk || !pool_of_device_.contains(device.uuid)) return {};
-  return pools_[PoolOf(device)].FreeOf(device);
+  return pools_[PoolIndex(device)].FreeOf(device);
 }
 
 absl::Status Ledger::Check(absl::Span<const SliceRequest> requests) const {
@@ -117,11 +117,11 @@ absl::StatusOr<std::vector<Slice>> Ledger::TryAcquire(absl::Span<const SliceRequ
   std::vector<Slice> granted;
   for (const SliceRequest& request : requests) {
     const DeviceInfo& device = **FindDevice(request.device);
-    std::optional<Slice> slice = pools_[PoolOf(device)].Book(device, request);
+    std::optional<Slice> slice = pools_[PoolIndex(device)].Book(device, request);
     if (!slice) {
       for (const Slice& taken : granted) {
         const DeviceInfo& back = **FindDevice(taken.device);
-        pools_[PoolOf(back)].Unbook(back, taken);
+        pools_[PoolIndex(back)].Unbook(back, taken);
       }
       return Refuse(requests, request);
     }
@@ -169,7 +169,7 @@ const SliceRequest* Ledger::NeverFits(absl::Span<const SliceRequest> requests) c
   empty.BuildPools();
   for (const SliceRequest& request : requests) {
     const DeviceInfo& device = **empty.FindDevice(request.device);
-    if (!empty.pools_[empty.PoolOf(device)].Book(device, request)) return &request;
+    if (!empty.pools_[empty.PoolIndex(device)].Book(device, request)) return &request;
   }
   return nullptr;
 }
@@ -182,7 +182,7 @@ absl::Status Ledger::Adopt(absl::Span<const Slice> slices) {
     const absl::StatusOr<const DeviceInfo*> device = FindDevice(slice.device);
     if (slices_.contains(slice.id) || !seen.insert(slice.id).second) {
       failure = absl::AlreadyExistsError(absl::StrCat("slice ", slice.id, " is granted already"));
-    } else if (device.ok() && !pools_[PoolOf(**device)].BookAgain(**device, slice)) {
+    } else if (device.ok() && !pools_[PoolIndex(**device)].BookAgain(**device, slice)) {
       failure = absl::ResourceExhaustedError(
           absl::StrCat("slice ", slice.id, " of ", Describe(**device), " is not free any more"));
     }
@@ -192,7 +192,7 @@ absl::Status Ledger::Adopt(absl::Span<const Slice> slices) {
   if (!failure.ok()) {
     for (const Slice* slice : booked) {
       const DeviceInfo& device = **FindDevice(slice->device);
-      pools_[PoolOf(device)].Unbook(device, *slice);
+      pools_[PoolIndex(device)].Unbook(device, *slice);
     }
     return failure;
   }
@@ -203,6 +203,80 @@ absl::Status Ledger::Adopt(absl::Span<const Slice> slices) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Slice> Ledger::Resize(absl::string_view slice_id, std::optional<Share> share,
+                                     std::optional<uint64_t> memory_bytes) {
+  const auto it = slices_.find(slice_id);
+  if (it == slices_.end()) {
+    return absl::NotFoundError(absl::StrCat("no granted slice ", slice_id));
+  }
+  Slice& slice = it->second;
+  SliceRequest request = {slice.device, share.value_or(slice.share),
+                          memory_bytes.value_or(slice.memory_bytes), slice.policy, slice.priority};
+  HET_RETURN_IF_ERROR(Check({&request, 1}));
+  const DeviceInfo& device = **FindDevice(slice.device);
+  if (stranded_.contains(slice_id)) {
+    return absl::FailedPreconditionError(absl::StrCat(Describe(device), " has changed since slice ",
+                                                      slice_id, " was granted; release it"));
+  }
+  const bool same_share = request.share == slice.share;
+  if (!same_share && !slice.time_shared) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "slice ", slice_id, " has ", slice.cores.empty() ? "units" : "cores",
+        " of its own, to which its work is bound: another share needs a new slice. Release it and "
+        "acquire ",
+        FormatShare(request.share)));
+  }
+  HardwarePool& pool = pools_[PoolIndex(device)];
+  const HardwarePool before = pool;
+  pool.Unbook(device, slice);
+  // As it was granted, but for the sizes: what is time-shared stays so.
+  Slice changed = slice;
+  changed.share = request.share;
+  changed.memory_bytes = HardwarePool::RoundUp(request.memory_bytes);
+  if (!pool.BookAgain(device, changed)) {
+    const absl::Status refusal = Refuse({&request, 1}, request);
+    pool = before;
+    return refusal;
+  }
+  slice = changed;
+  return changed;
+}
+
+absl::StatusOr<Slice> Ledger::SetPriority(absl::string_view slice_id, Priority priority) {
+  const auto it = slices_.find(slice_id);
+  if (it == slices_.end()) {
+    return absl::NotFoundError(absl::StrCat("no granted slice ", slice_id));
+  }
+  it->second.priority = priority;
+  return it->second;
+}
+
+void Ledger::Restore(const Slice& slice) {
+  Slice& now = slices_.at(slice.id);
+  if (!stranded_.contains(slice.id)) {
+    const DeviceInfo& device = **FindDevice(slice.device);
+    HardwarePool& pool = pools_[PoolIndex(device)];
+    pool.Unbook(device, now);
+    if (!pool.BookAgain(device, slice)) stranded_.emplace(slice.id, slice);
+  }
+  now = slice;
+}
+
+std::vector<uint32_t> Ledger::CoresOf(const Slice& slice) const {
+  const absl::StatusOr<const DeviceInfo*> device = FindDevice(slice.device);
+  if (!slice.time_shared || !device.ok()) return slice.cores;
+  return pools_[PoolIndex(**device)].SharedCores(**device);
+}
+
+std::string Ledger::PoolOf(absl::string_view device) const {
+  const auto index = pool_of_device_.find(device);
+  if (index == pool_of_device_.end()) return std::string(device);
+  for (const auto& [uuid, pool] : pool_of_device_) {
+    if (pool == index->second) return uuid;
+  }
+  return std::string(device);
+}
+
 absl::Status Ledger::Release(absl::string_view slice_id) {
   const auto it = slices_.find(slice_id);
   if (it == slices_.end()) {
@@ -210,7 +284,7 @@ absl::Status Ledger::Release(absl::string_view slice_id) {
   }
   if (stranded_.erase(it->first) == 0) {
     const DeviceInfo& device = **FindDevice(it->second.device);
-    pools_[PoolOf(device)].Unbook(device, it->second);
+    pools_[PoolIndex(device)].Unbook(device, it->second);
   }
   slices_.erase(it);
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,22 @@ class Ledger {
   // and whether it can fit at all.
   absl::StatusOr<std::vector<Slice>> TryAcquire(absl::Span<const SliceRequest> requests);
 
+  // Gives a granted slice another share (nullopt: the same) or memory, in place. NotFound,
+  // InvalidArgument, ResourceExhausted as TryAcquire; FailedPrecondition for a new share of a slice
+  // that has cores or units of its own: its work is bound to them.
+  absl::StatusOr<Slice> Resize(absl::string_view slice_id, std::optional<Share> share,
+                               std::optional<uint64_t> memory_bytes);
+  // Another priority class. NotFound.
+  absl::StatusOr<Slice> SetPriority(absl::string_view slice_id, Priority priority);
+  // Puts a slice back as it was before Resize or SetPriority: nothing else may have been granted
+  // since.
+  void Restore(const Slice& slice);
+
+  // The host processors that a granted slice may use now; empty for other devices.
+  std::vector<uint32_t> CoresOf(const Slice& slice) const;
+  // The same for all devices that are the same silicon, and for no other: the UUID of one of them.
+  std::string PoolOf(absl::string_view device) const;
+
   // Books slices again as they were granted (after a restart). All or none; ResourceExhausted when
   // a part is taken, AlreadyExists for an id that is granted. A device that is not in the inventory
   // is legal.
@@ -58,7 +75,7 @@ class Ledger {
  private:
   absl::Status Check(absl::Span<const SliceRequest> requests) const;
   // Index of the pool of a device that is in the inventory.
-  size_t PoolOf(const DeviceInfo& device) const;
+  size_t PoolIndex(const DeviceInfo& device) const;
   void BuildPools();
   absl::Status Refuse(absl::Span<const SliceRequest> requests, const SliceRequest& failed) const;
   // The first request that does not fit even when nothing else is granted, or null.

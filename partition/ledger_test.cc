@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 
@@ -144,25 +145,74 @@ TEST(Ledger, GivesWholeCoresExclusivelyLowestFirst) {
   EXPECT_EQ((*slices)[1].isolation, Isolation::kDriver);
 }
 
-TEST(Ledger, PacksFractionsOfACoreTogether) {
+TEST(Ledger, SharesInTimeTheCoresThatNobodyHasAlone) {
   Ledger ledger = LedgerOf({CpuDevice("cpu", {0, 1, 2, 3}, kGiB)});
-  const auto slices = ledger.TryAcquire({Ask("cpu", 10, 1), Ask("cpu", 35, 1), Ask("cpu", 5, 1)});
+  const auto slices = ledger.TryAcquire({Ask("cpu", 10, 1), Ask("cpu", 25, 1), Ask("cpu", 35, 1)});
   ASSERT_TRUE(slices.ok());
-  EXPECT_THAT((*slices)[0].cores, ElementsAre(0));
-  EXPECT_THAT((*slices)[0].core_parts, ElementsAre(4000));
-  EXPECT_THAT((*slices)[1].cores, ElementsAre(1, 0));
-  EXPECT_THAT((*slices)[1].core_parts, ElementsAre(10000, 4000));
-  EXPECT_THAT((*slices)[2].cores, ElementsAre(0));
-  EXPECT_EQ((*slices)[1].isolation, Isolation::kCooperative);
+  EXPECT_TRUE((*slices)[0].time_shared);
+  EXPECT_THAT((*slices)[0].cores, ElementsAre(0, 1, 2, 3));
+  EXPECT_FALSE((*slices)[1].time_shared);
+  EXPECT_THAT((*slices)[1].cores, ElementsAre(0));
+  EXPECT_TRUE((*slices)[2].time_shared);
+  EXPECT_EQ((*slices)[2].isolation, Isolation::kCooperative);
+  for (size_t i : {0, 2}) {
+    EXPECT_THAT(ledger.CoresOf((*slices)[i]), ElementsAre(1, 2, 3)) << i;
+  }
+  // 45 % of 4 cores are 1.8: a third whole core would leave too little.
+  EXPECT_THAT(ledger.TryAcquire({Ask("cpu", 25, 1)})->front().cores, ElementsAre(1));
+  EXPECT_EQ(ledger.TryAcquire({Ask("cpu", 25, 1)}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(ledger.CoresOf((*slices)[0]), ElementsAre(2, 3));
 }
 
-TEST(Ledger, SpreadsAShareOverFragmentsRatherThanRefuseIt) {
+TEST(Ledger, TimeSharesUpToTheLastPercent) {
   Ledger ledger = LedgerOf({CpuDevice("cpu", {0, 1}, kGiB)});
-  // Three slices of 60 % of a core each: no single core has room for the third.
   const auto slices = ledger.TryAcquire({Ask("cpu", 30, 1), Ask("cpu", 30, 1), Ask("cpu", 40, 1)});
   ASSERT_TRUE(slices.ok()) << slices.status();
-  EXPECT_EQ(slices->back().cores.size(), 2u);
   EXPECT_EQ(ledger.FreeOf(ledger.devices()[0]).share, Share());
+  EXPECT_FALSE(ledger.TryAcquire({Ask("cpu", 1, 1)}).ok());
+}
+
+TEST(Ledger, BestEffortTakesNoShareFromOthers) {
+  Ledger ledger = LedgerOf({Device("gpu", kGiB)});
+  SliceRequest scavenger = Ask("gpu", 60, kMiB);
+  scavenger.policy = Policy::kBestEffort;
+  ASSERT_TRUE(ledger.TryAcquire({Ask("gpu", 100, kMiB), scavenger, scavenger}).ok());
+  EXPECT_EQ(ledger.FreeOf(ledger.devices()[0]), (Amount{Share(), kGiB - 3 * kMiB}));
+}
+
+TEST(Ledger, ResizesATimeSharedSliceInPlace) {
+  Ledger ledger = LedgerOf({Device("gpu", kGiB)});
+  const auto slices = ledger.TryAcquire({Ask("gpu", 30, kMiB), Ask("gpu", 50, kMiB)});
+  const std::string id = slices->front().id;
+  const auto grown = ledger.Resize(id, Share::OfPercent(50), 8 * kMiB);
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  EXPECT_EQ(ledger.FreeOf(ledger.devices()[0]), (Amount{Share(), kGiB - 9 * kMiB}));
+  const absl::Status refusal = ledger.Resize(id, Share::OfPercent(51), std::nullopt).status();
+  EXPECT_EQ(refusal.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ShortageOf(refusal)->largest_free.share, Share::OfPercent(50));
+  EXPECT_EQ(ledger.slices().at(id).share, Share::OfPercent(50));
+  ledger.Restore(slices->front());
+  EXPECT_EQ(ledger.FreeOf(ledger.devices()[0]), (Amount{Share::OfPercent(20), kGiB - 2 * kMiB}));
+}
+
+TEST(Ledger, DoesNotResizeTheShareOfWholeCores) {
+  Ledger ledger = LedgerOf({CpuDevice("cpu", {0, 1}, kGiB)});
+  const std::string id = ledger.TryAcquire({Ask("cpu", 50, kMiB)})->front().id;
+  EXPECT_EQ(ledger.Resize(id, Share::OfPercent(30), std::nullopt).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(ledger.Resize(id, std::nullopt, 2 * kMiB).ok());
+}
+
+TEST(Ledger, FitsTimeSharesOfDevicesWithDifferentCores) {
+  DeviceInfo node = CpuDevice("numa0", {0, 1}, kGiB);
+  node.backend = "opencl";
+  Ledger ledger = LedgerOf({CpuDevice("cpu", {0, 1, 2, 3}, kGiB), node});
+  // 90 % of cores 0-1 and 70 % of 0-3 are 4.6 cores of 4.
+  ASSERT_TRUE(ledger.TryAcquire({Ask("numa0", 90, 1)}).ok());
+  EXPECT_FALSE(ledger.TryAcquire({Ask("cpu", 70, 1)}).ok());
+  ASSERT_TRUE(ledger.TryAcquire({Ask("cpu", 55, 1)}).ok());
+  EXPECT_EQ(ledger.FreeOf(ledger.devices()[1]).share, Share());
 }
 
 TEST(Ledger, DevicesOfTheSameSiliconShareIt) {
@@ -240,12 +290,7 @@ class NaiveNode {
       if (slice.device == device.uuid) own_memory += slice.memory_bytes;
       if (!Linked(device, Of(slice))) continue;
       used_memory += slice.memory_bytes;
-      if (device.cores.empty()) used_parts += slice.share.parts();
-      for (size_t i = 0; i < slice.cores.size(); ++i) {
-        const auto& cores = device.cores;
-        if (std::count(cores.begin(), cores.end(), slice.cores[i]))
-          used_parts += slice.core_parts[i];
-      }
+      used_parts += slice.share.parts() * std::max<uint64_t>(1, device.cores.size());
     }
     const uint64_t units = std::max<uint64_t>(1, device.cores.size());
     return {Share::OfParts(static_cast<uint32_t>((units * Share::kWhole - used_parts) / units)),
@@ -266,20 +311,27 @@ class NaiveNode {
   std::vector<DeviceInfo> devices_;
 };
 
-void ExpectCoresAreNotOversold(const std::vector<Slice>& slices,
-                               const std::vector<DeviceInfo>& devices) {
-  std::map<uint32_t, uint32_t> used;
+// Nobody's core is in two slices, and the time-shared ones fit what is left.
+void ExpectCoresAreNotOversold(const std::vector<Slice>& slices, const Ledger& ledger) {
+  std::set<uint32_t> taken;
+  uint64_t parts = 0, cores = 0;
   for (const Slice& slice : slices) {
-    uint64_t parts = 0;
-    for (size_t i = 0; i < slice.cores.size(); ++i) {
-      used[slice.cores[i]] += slice.core_parts[i];
-      parts += slice.core_parts[i];
+    const DeviceInfo& device = **ledger.FindDevice(slice.device);
+    cores = std::max<uint64_t>(cores, device.cores.size());
+    if (device.cores.empty()) continue;
+    if (slice.time_shared) {
+      parts += uint64_t{slice.share.parts()} * device.cores.size();
+      continue;
     }
-    const auto device = std::find_if(devices.begin(), devices.end(),
-                                     [&](const DeviceInfo& d) { return d.uuid == slice.device; });
-    EXPECT_EQ(parts, uint64_t{slice.share.parts()} * device->cores.size()) << slice.id;
+    EXPECT_EQ(slice.cores.size() * Share::kWhole,
+              uint64_t{slice.share.parts()} * device.cores.size());
+    for (uint32_t core : slice.cores) EXPECT_TRUE(taken.insert(core).second) << "core " << core;
   }
-  for (const auto& [core, parts] : used) EXPECT_LE(parts, Share::kWhole) << "core " << core;
+  EXPECT_LE(parts, (cores - std::min<uint64_t>(cores, taken.size())) * Share::kWhole);
+  for (const Slice& slice : slices) {
+    if (!slice.time_shared) continue;
+    for (uint32_t core : ledger.CoresOf(slice)) EXPECT_FALSE(taken.contains(core));
+  }
 }
 
 TEST(LedgerProperty, BooksAgreeWithANaiveModelOverRandomHistories) {
@@ -298,8 +350,9 @@ TEST(LedgerProperty, BooksAgreeWithANaiveModelOverRandomHistories) {
         held.erase(held.begin() + static_cast<std::ptrdiff_t>(victim));
       } else {
         const DeviceInfo& device = ledger.devices()[random() % devices.size()];
-        const SliceRequest request = {device.uuid, Share::OfParts(100 + random() % 6000),
-                                      1 + random() % (40 * kMiB), Policy::kGuaranteed};
+        const uint32_t share = random() % 4 == 0 ? 3333 + random() % 3 : 100 + random() % 6000;
+        const SliceRequest request = {device.uuid, Share::OfParts(share),
+                                      1 + random() % (40 * kMiB)};
         const Amount free = model.FreeOf(device, held);
         const auto slices = ledger.TryAcquire({request});
         const uint64_t rounded = (request.memory_bytes + kMiB - 1) / kMiB * kMiB;
@@ -314,7 +367,7 @@ TEST(LedgerProperty, BooksAgreeWithANaiveModelOverRandomHistories) {
       for (const DeviceInfo& device : ledger.devices()) {
         ASSERT_EQ(ledger.FreeOf(device), model.FreeOf(device, held)) << "seed " << seed;
       }
-      ExpectCoresAreNotOversold(held, devices);
+      ExpectCoresAreNotOversold(held, ledger);
       ASSERT_EQ(ledger.slices().size(), held.size());
     }
     for (const Slice& slice : held) ASSERT_TRUE(ledger.Release(slice.id).ok());
@@ -332,7 +385,7 @@ TEST(LedgerProperty, ARestartAtAnyPointFindsTheSameBooks) {
       } else {
         const DeviceInfo& device = ledger.devices()[random() % 2];
         (void)ledger.TryAcquire({{device.uuid, Share::OfParts(100 + random() % 3000),
-                                  1 + random() % (8 * kMiB), Policy::kCapped}});
+                                  1 + random() % (8 * kMiB), Policy::kCapped, Priority::kNormal}});
       }
       std::vector<Slice> slices;
       for (const auto& [id, slice] : ledger.slices()) slices.push_back(slice);

@@ -18,6 +18,8 @@ using Names = std::array<std::pair<Enum, absl::string_view>, N>;
 constexpr Names<Policy, 3> kPolicies = {{{Policy::kGuaranteed, "guaranteed"},
                                          {Policy::kCapped, "capped"},
                                          {Policy::kBestEffort, "best_effort"}}};
+constexpr Names<Priority, 3> kPriorities = {
+    {{Priority::kBatch, "batch"}, {Priority::kNormal, "normal"}, {Priority::kHigh, "high"}}};
 constexpr Names<Isolation, 3> kIsolations = {{{Isolation::kHardware, "hardware"},
                                               {Isolation::kDriver, "driver"},
                                               {Isolation::kCooperative, "cooperative"}}};
@@ -61,6 +63,12 @@ absl::StatusOr<uint64_t> Number(const Json& json, absl::string_view field) {
   return number;
 }
 
+absl::StatusOr<bool> Flag(const Json& json, absl::string_view field) {
+  absl::StatusOr<bool> flag = JsonBool(json, field);
+  if (!flag.ok()) return InvalidField(field, flag.status().message());
+  return flag;
+}
+
 absl::StatusOr<Share> ShareFromJson(const Json& json) {
   absl::StatusOr<double> percent = JsonNumber(json, "sharePercent", -1);
   if (!percent.ok()) return InvalidField("sharePercent", percent.status().message());
@@ -99,24 +107,23 @@ absl::StatusOr<SliceRequest> Common(const Json& json) {
   }
   HET_ASSIGN_OR_RETURN(const std::string policy, Text(json, "policy", "guaranteed"));
   HET_ASSIGN_OR_RETURN(common.policy, ParsePolicy(policy));
+  HET_ASSIGN_OR_RETURN(const std::string priority, Text(json, "priority", "normal"));
+  HET_ASSIGN_OR_RETURN(common.priority, ParsePriority(priority));
   return common;
-}
-
-bool AllExclusive(const Slice& slice) {
-  for (uint32_t parts : slice.core_parts) {
-    if (parts != Share::kWhole) return false;
-  }
-  return true;
 }
 
 }  // namespace
 
 absl::string_view PolicyName(Policy policy) { return NameOf(kPolicies, policy); }
+absl::string_view PriorityName(Priority priority) { return NameOf(kPriorities, priority); }
 absl::string_view IsolationName(Isolation isolation) { return NameOf(kIsolations, isolation); }
 absl::string_view LeaseStateName(LeaseState state) { return NameOf(kStates, state); }
 absl::string_view HolderName(Holder holder) { return NameOf(kHolders, holder); }
 absl::StatusOr<Policy> ParsePolicy(absl::string_view text) {
   return ByName(kPolicies, "policy", text);
+}
+absl::StatusOr<Priority> ParsePriority(absl::string_view text) {
+  return ByName(kPriorities, "priority", text);
 }
 absl::StatusOr<Isolation> ParseIsolation(absl::string_view text) {
   return ByName(kIsolations, "isolation", text);
@@ -137,7 +144,8 @@ Json ToJson(const SliceRequest& request) {
   return {{"device", request.device},
           {"sharePercent", ShareToJson(request.share)},
           {"memoryBytes", request.memory_bytes},
-          {"policy", std::string(PolicyName(request.policy))}};
+          {"policy", std::string(PolicyName(request.policy))},
+          {"priority", std::string(PriorityName(request.priority))}};
 }
 
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json) { return Common(json); }
@@ -148,9 +156,10 @@ Json ToJson(const Slice& slice) {
                {"sharePercent", ShareToJson(slice.share)},
                {"memoryBytes", slice.memory_bytes},
                {"policy", std::string(PolicyName(slice.policy))},
-               {"isolation", std::string(IsolationName(slice.isolation))}};
+               {"priority", std::string(PriorityName(slice.priority))},
+               {"isolation", std::string(IsolationName(slice.isolation))},
+               {"timeShared", slice.time_shared}};
   if (!slice.cores.empty()) json["cores"] = slice.cores;
-  if (!AllExclusive(slice)) json["coreParts"] = slice.core_parts;
   if (slice.compute_units > 0) json["computeUnits"] = slice.compute_units;
   return json;
 }
@@ -162,15 +171,12 @@ absl::StatusOr<Slice> SliceFromJson(const Json& json) {
   slice.share = common.share;
   slice.memory_bytes = common.memory_bytes;
   slice.policy = common.policy;
+  slice.priority = common.priority;
   HET_ASSIGN_OR_RETURN(slice.id, Text(json, "id"));
   HET_ASSIGN_OR_RETURN(const std::string isolation, Text(json, "isolation", "cooperative"));
   HET_ASSIGN_OR_RETURN(slice.isolation, ParseIsolation(isolation));
   HET_ASSIGN_OR_RETURN(slice.cores, Indices(json, "cores"));
-  HET_ASSIGN_OR_RETURN(slice.core_parts, Indices(json, "coreParts"));
-  if (slice.core_parts.empty()) slice.core_parts.assign(slice.cores.size(), Share::kWhole);
-  if (slice.core_parts.size() != slice.cores.size()) {
-    return InvalidField("coreParts", "must have one entry for each of cores");
-  }
+  HET_ASSIGN_OR_RETURN(slice.time_shared, Flag(json, "timeShared"));
   HET_ASSIGN_OR_RETURN(const uint64_t units, Number(json, "computeUnits"));
   if (units > UINT32_MAX) return InvalidField("computeUnits", "is too large");
   slice.compute_units = static_cast<uint32_t>(units);

@@ -17,8 +17,11 @@
 namespace het {
 
 // guaranteed: at least its share, more when others are idle. capped: never more than its share.
-// best_effort: yields to the others. All three draw their share from the device's 100 %.
+// Both draw on the device's 100 %. best_effort: what the others leave, its share is a weight among
+// its like and is booked nowhere.
 enum class Policy { kGuaranteed, kCapped, kBestEffort };
+// While work of a higher class waits or runs on a device, none of a lower class is started there.
+enum class Priority { kBatch, kNormal, kHigh };
 // What keeps tenants apart. hardware: separate silicon and memory. driver: the driver holds the
 // share (whole cores, sub-device). cooperative: het's own arbitration holds it.
 enum class Isolation { kHardware, kDriver, kCooperative };
@@ -33,6 +36,7 @@ struct SliceRequest {
   Share share;                // 1 % to 100 %
   uint64_t memory_bytes = 0;  // at least 1; rounded up to 1 MiB
   Policy policy = Policy::kGuaranteed;
+  Priority priority = Priority::kNormal;
 };
 
 // A granted part of a device.
@@ -42,11 +46,14 @@ struct Slice {
   Share share;
   uint64_t memory_bytes = 0;
   Policy policy = Policy::kGuaranteed;
+  Priority priority = Priority::kNormal;
   Isolation isolation = Isolation::kCooperative;
-  // Devices that are host processors: the OS indices to run on, and how much of each core belongs
-  // to the slice in 1/10000 (10000: exclusive). Same length; empty for other devices.
+  // Devices that are host processors: the OS indices to run on, empty for other devices. They are
+  // the slice's alone, or, when it is time-shared, those that no slice has alone at the time of the
+  // grant (Ledger::CoresOf says which they are now).
   std::vector<uint32_t> cores;
-  std::vector<uint32_t> core_parts;
+  // The arbiter gives the slice its share of the time. Otherwise it has its part for itself.
+  bool time_shared = false;
   // Native units of a device that divides in the driver; 0: not divided (or see `cores`).
   uint32_t compute_units = 0;
 };
@@ -68,22 +75,24 @@ struct Lease {
 };
 
 absl::string_view PolicyName(Policy policy);
+absl::string_view PriorityName(Priority priority);
 absl::string_view IsolationName(Isolation isolation);
 absl::string_view LeaseStateName(LeaseState state);
 absl::string_view HolderName(Holder holder);
 absl::StatusOr<Policy> ParsePolicy(absl::string_view text);
+absl::StatusOr<Priority> ParsePriority(absl::string_view text);
 absl::StatusOr<Isolation> ParseIsolation(absl::string_view text);
 absl::StatusOr<LeaseState> ParseLeaseState(absl::string_view text);
 absl::StatusOr<Holder> ParseHolder(absl::string_view text);
 
-// {"device","sharePercent","memoryBytes","policy"}. InvalidArgument names the field (FieldOf in
-// partition/refusal.h); a missing policy is guaranteed, a missing share or memory is an error.
+// {"device","sharePercent","memoryBytes","policy","priority"}. InvalidArgument names the field
+// (FieldOf in partition/refusal.h); a missing policy is guaranteed, a missing priority normal, a
+// missing share or memory is an error.
 Json ToJson(const SliceRequest& request);
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json);
 
-// {"id","device","sharePercent","memoryBytes","policy","isolation","cores","coreParts",
-// "computeUnits"}. coreParts is left out when every core is exclusive, cores and computeUnits when
-// there are none.
+// {"id","device","sharePercent","memoryBytes","policy","priority","isolation","timeShared","cores",
+// "computeUnits"}; cores and computeUnits are left out when there are none.
 Json ToJson(const Slice& slice);
 absl::StatusOr<Slice> SliceFromJson(const Json& json);
 

@@ -21,7 +21,8 @@ Lease SampleLease() {
   lease.slice.memory_bytes = 7 * kMiB;
   lease.slice.policy = Policy::kCapped;
   lease.slice.cores = {2, 5};
-  lease.slice.core_parts = {Share::kWhole, 2500};
+  lease.slice.time_shared = true;
+  lease.slice.priority = Priority::kBatch;
   lease.state = LeaseState::kConfirmed;
   lease.generation = 9;
   lease.ttl_ms = 3'600'000;
@@ -38,23 +39,15 @@ TEST(Lease, KeepsEveryMemberThroughJson) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(PrintJson(ToJson(*back, 0)), PrintJson(ToJson(lease, 0)));
   EXPECT_EQ(back->expiry_boottime, lease.expiry_boottime);
-  EXPECT_EQ(back->slice.core_parts, lease.slice.core_parts);
+  EXPECT_EQ(back->slice.cores, lease.slice.cores);
+  EXPECT_TRUE(back->slice.time_shared);
+  EXPECT_EQ(back->slice.priority, Priority::kBatch);
 }
 
 TEST(Lease, PrintsAWholePercentAsAWholeNumber) {
   Lease lease = SampleLease();
   lease.slice.share = Share::OfPercent(30);
   EXPECT_EQ(PrintJson(ToJson(lease, 0)["sharePercent"]), "30");
-}
-
-TEST(Slice, ListsExclusiveCoresWithoutParts) {
-  Slice slice = SampleLease().slice;
-  slice.core_parts = {Share::kWhole, Share::kWhole};
-  const Json json = ToJson(slice);
-  EXPECT_FALSE(json.contains("coreParts"));
-  const auto back = SliceFromJson(json);
-  ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_EQ(back->core_parts, slice.core_parts);
 }
 
 struct BadField {

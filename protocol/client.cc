@@ -19,6 +19,7 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "base/uuid.h"
+#include "protocol/descriptors.h"
 #include "protocol/errors.h"
 
 namespace het::protocol {
@@ -49,7 +50,7 @@ bool MayRepeat(absl::string_view method, const Json& parameters) {
   if (parameters.contains("requestId")) return true;
   const absl::string_view name = method.substr(method.rfind('.') + 1);
   return absl::StartsWith(name, "Get") || absl::StartsWith(name, "List") ||
-         absl::StartsWith(name, "Plan") || name == "Rescan";
+         absl::StartsWith(name, "Plan") || name == "Rescan" || name == "Attach" || name == "Drain";
 }
 
 void Complete(LeaseTerms& terms) {
@@ -159,7 +160,7 @@ absl::StatusOr<Json> Client::Receive(int64_t deadline_ns, bool& broken) {
     }
     if (reply->has_value()) return **std::move(reply);
     std::array<char, 16384> block;
-    const ssize_t got = recv(fd_, block.data(), block.size(), 0);
+    const ssize_t got = ReceiveWithDescriptors(fd_, block.data(), block.size(), descriptors_);
     if (got > 0) {
       reader_.Feed(absl::string_view(block.data(), static_cast<size_t>(got)));
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -199,20 +200,27 @@ absl::Status Client::Reopen(int64_t deadline_ns) {
 
 absl::StatusOr<std::vector<Json>> Client::Exchange(const std::string& method,
                                                    const Json& parameters, bool more,
-                                                   int64_t timeout_ms) {
+                                                   int64_t timeout_ms,
+                                                   std::vector<UniqueFd>* descriptors) {
   Json message = {{"method", method}, {"parameters", parameters}};
   if (more) message["more"] = true;
   HET_ASSIGN_OR_RETURN(const std::string frame, EncodeFrame(message));
   absl::MutexLock lock(&mutex_);
   const int64_t deadline_ns = Now() + timeout_ms * 1'000'000;
   bool broken = false;
+  descriptors_.clear();
   absl::StatusOr<std::vector<Json>> replies = ExchangeOnce(frame, deadline_ns, broken);
   if (broken && MayRepeat(method, parameters)) {
     HET_RETURN_IF_ERROR(Reopen(deadline_ns));
+    descriptors_.clear();
     replies = ExchangeOnce(frame, deadline_ns, broken);
   }
   // What came so far cannot be told from the answer to the next call.
   if (!replies.ok()) Close();
+  if (descriptors != nullptr) {
+    for (UniqueFd& descriptor : descriptors_) descriptors->push_back(std::move(descriptor));
+  }
+  descriptors_.clear();
   return replies;
 }
 
@@ -220,6 +228,14 @@ absl::StatusOr<Json> Client::Call(const std::string& method, const Json& paramet
                                   int64_t extra_timeout_ms) {
   HET_ASSIGN_OR_RETURN(std::vector<Json> replies,
                        Exchange(method, parameters, false, timeout_ms_ + extra_timeout_ms));
+  HET_RETURN_IF_ERROR(StatusOfReply(replies.front()));
+  return ParametersOf(std::move(replies.front()));
+}
+
+absl::StatusOr<Json> Client::Call(const std::string& method, const Json& parameters,
+                                  std::vector<UniqueFd>& descriptors) {
+  HET_ASSIGN_OR_RETURN(std::vector<Json> replies,
+                       Exchange(method, parameters, false, timeout_ms_, &descriptors));
   HET_RETURN_IF_ERROR(StatusOfReply(replies.front()));
   return ParametersOf(std::move(replies.front()));
 }
@@ -316,6 +332,16 @@ absl::StatusOr<ModelReply> Client::AcquireModel(ModelRequest request) {
   HET_ASSIGN_OR_RETURN(reply.plan, ModelPlanFromJson(*plan));
   HET_ASSIGN_OR_RETURN(reply.leases, LeasesFromJson(json, Clock::Real().BoottimeNanos()));
   return reply;
+}
+
+absl::StatusOr<std::vector<Lease>> Client::Resize(ResizeRequest request) {
+  if (request.request_id.empty()) request.request_id = NewUuid();
+  HET_ASSIGN_OR_RETURN(const Json reply, Call(Method("Resize"), ToJson(request)));
+  return LeasesFromJson(reply, Clock::Real().BoottimeNanos());
+}
+
+absl::Status Client::Drain(const std::string& device, bool drain) {
+  return Call(Method("Drain"), Json{{"device", device}, {"drain", drain}}).status();
 }
 
 absl::Status Client::Rescan() { return Call(Method("Rescan"), Json::object()).status(); }

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "partition/shared_pages.h"
 #include "protocol/frame.h"
 #include "protocol/messages.h"
 
@@ -57,21 +58,29 @@ class Client {
   // to request.wait_ms; ResourceExhausted at once for what can never fit.
   absl::StatusOr<ModelReply> AcquireModel(ModelRequest request);
 
+  // Other shares or sizes for leases that are held, all or none; see ResizeRequest.
+  absl::StatusOr<std::vector<Lease>> Resize(ResizeRequest request);
+  // No new leases on a device, or new ones again.
+  absl::Status Drain(const std::string& device, bool drain);
   // Looks at the machine again; returns when that is done.
   absl::Status Rescan();
 
   // Any method, by its full name ("org.varlink.service.GetInfo"). The reply's parameters.
   absl::StatusOr<Json> Call(const std::string& method, const Json& parameters,
                             int64_t extra_timeout_ms = 0);
+  // The same; descriptors that came with the reply are added to `descriptors`.
+  absl::StatusOr<Json> Call(const std::string& method, const Json& parameters,
+                            std::vector<UniqueFd>& descriptors);
   // A call with "more": the parameters of every reply.
   absl::StatusOr<std::vector<Json>> CallMore(const std::string& method, const Json& parameters);
 
  private:
   Client(std::string path, int64_t timeout_ms);
 
-  // The raw replies to one call.
+  // The raw replies to one call, and their descriptors if somebody wants them.
   absl::StatusOr<std::vector<Json>> Exchange(const std::string& method, const Json& parameters,
-                                             bool more, int64_t timeout_ms)
+                                             bool more, int64_t timeout_ms,
+                                             std::vector<UniqueFd>* descriptors = nullptr)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<Json>> ExchangeOnce(const std::string& frame, int64_t deadline_ns,
                                                  bool& broken)
@@ -92,6 +101,7 @@ class Client {
   const std::string path_;
   const int64_t timeout_ms_;
   absl::Mutex mutex_;
+  std::vector<UniqueFd> descriptors_ ABSL_GUARDED_BY(mutex_);  // of the exchange that goes on
   int fd_ ABSL_GUARDED_BY(mutex_) = -1;
   FrameReader reader_ ABSL_GUARDED_BY(mutex_);
 };

@@ -183,8 +183,45 @@ absl::StatusOr<DeviceRow> DeviceRowFromJson(const Json& json) {
   return row;
 }
 
+namespace {
+
+Json UsageToJson(const SliceUsage& usage) {
+  Json json = {{"usedNs", usage.used_ns},         {"launches", usage.launches},
+               {"memoryBytes", usage.memory_bytes}, {"inFlight", usage.in_flight},
+               {"waiting", usage.waiting},        {"processes", usage.processes}};
+  for (const auto& [reason, ns] : usage.throttled_ns) json["throttledNs"][reason] = ns;
+  if (!usage.waiting_for.empty()) json["waitingFor"] = usage.waiting_for;
+  return json;
+}
+
+absl::StatusOr<SliceUsage> UsageFromJson(const Json& json) {
+  SliceUsage usage;
+  const auto it = json.find("usage");
+  if (it == json.end()) return usage;
+  if (!it->is_object()) return InvalidField("usage", "must be an object");
+  HET_ASSIGN_OR_RETURN(usage.used_ns, Number(*it, "usedNs"));
+  HET_ASSIGN_OR_RETURN(usage.launches, Number(*it, "launches"));
+  HET_ASSIGN_OR_RETURN(usage.memory_bytes, Number(*it, "memoryBytes"));
+  HET_ASSIGN_OR_RETURN(usage.in_flight, Number(*it, "inFlight"));
+  HET_ASSIGN_OR_RETURN(usage.waiting, Number(*it, "waiting"));
+  HET_ASSIGN_OR_RETURN(usage.processes, Number(*it, "processes"));
+  HET_ASSIGN_OR_RETURN(usage.waiting_for, Text(*it, "waitingFor"));
+  const auto throttled = it->find("throttledNs");
+  if (throttled == it->end()) return usage;
+  if (!throttled->is_object()) return InvalidField("throttledNs", "must be an object");
+  for (const auto& [reason, ns] : throttled->items()) {
+    if (!ns.is_number_unsigned()) return InvalidField("throttledNs", "must have whole numbers");
+    usage.throttled_ns.emplace_back(reason, ns.get<uint64_t>());
+  }
+  return usage;
+}
+
+}  // namespace
+
 Json ToJson(const SliceRow& row) {
   Json json = het::ToJson(row.slice);
+  json["enforcement"] = {{"compute", row.enforcement.compute}, {"memory", row.enforcement.memory}};
+  json["usage"] = UsageToJson(row.usage);
   json["lease"] = row.lease;
   json["tenant"] = row.tenant;
   json["state"] = std::string(LeaseStateName(row.state));
@@ -198,6 +235,12 @@ absl::StatusOr<SliceRow> SliceRowFromJson(const Json& json) {
   HET_ASSIGN_OR_RETURN(row.tenant, Text(json, "tenant"));
   HET_ASSIGN_OR_RETURN(const std::string state, Text(json, "state", "tried"));
   HET_ASSIGN_OR_RETURN(row.state, ParseLeaseState(state));
+  if (const auto it = json.find("enforcement"); it != json.end()) {
+    if (!it->is_object()) return InvalidField("enforcement", "must be an object");
+    HET_ASSIGN_OR_RETURN(row.enforcement.compute, JsonString(*it, "compute"));
+    HET_ASSIGN_OR_RETURN(row.enforcement.memory, JsonString(*it, "memory"));
+  }
+  HET_ASSIGN_OR_RETURN(row.usage, UsageFromJson(json));
   return row;
 }
 
@@ -223,15 +266,44 @@ absl::StatusOr<AcquireRequest> AcquireRequestFromJson(const Json& json) {
   return request;
 }
 
-Json ToJson(const LeaseChange& change) {
-  Json json = {{"leases", Json::array()}};
-  if (!change.request_id.empty()) json["requestId"] = change.request_id;
-  if (change.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(change.ttl_ms);
-  for (const LeaseRef& ref : change.leases) {
+namespace {
+
+Json RefsToJson(const std::vector<LeaseRef>& refs) {
+  Json json = Json::array();
+  for (const LeaseRef& ref : refs) {
     Json entry = {{"id", ref.id}};
     if (ref.generation > 0) entry["generation"] = ref.generation;
-    json["leases"].push_back(std::move(entry));
+    json.push_back(std::move(entry));
   }
+  return json;
+}
+
+absl::StatusOr<std::vector<LeaseRef>> RefsFromJson(const Json& json) {
+  std::vector<LeaseRef> refs;
+  HET_RETURN_IF_ERROR(
+      ForEach(json, "leases", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
+        LeaseRef ref;
+        HET_ASSIGN_OR_RETURN(ref.id, Text(entry, "id"));
+        if (ref.id.empty()) return InvalidField("id", "is missing; it is a lease's UUID");
+        HET_ASSIGN_OR_RETURN(ref.generation, Number(entry, "generation"));
+        for (const LeaseRef& other : refs) {
+          if (other.id == ref.id) return InvalidField("id", "names the same lease twice");
+        }
+        refs.push_back(std::move(ref));
+        return absl::OkStatus();
+      }));
+  if (refs.empty()) {
+    return InvalidField("leases", "is missing or empty; name at least one lease");
+  }
+  return refs;
+}
+
+}  // namespace
+
+Json ToJson(const LeaseChange& change) {
+  Json json = {{"leases", RefsToJson(change.leases)}};
+  if (!change.request_id.empty()) json["requestId"] = change.request_id;
+  if (change.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(change.ttl_ms);
   return json;
 }
 
@@ -239,22 +311,37 @@ absl::StatusOr<LeaseChange> LeaseChangeFromJson(const Json& json) {
   LeaseChange change;
   HET_ASSIGN_OR_RETURN(change.request_id, Text(json, "requestId"));
   HET_ASSIGN_OR_RETURN(change.ttl_ms, Millis(json, "ttlMs"));
-  HET_RETURN_IF_ERROR(
-      ForEach(json, "leases", kMaxSlicesPerRequest, [&](const Json& entry) -> absl::Status {
-        LeaseRef ref;
-        HET_ASSIGN_OR_RETURN(ref.id, Text(entry, "id"));
-        if (ref.id.empty()) return InvalidField("id", "is missing; it is a lease's UUID");
-        HET_ASSIGN_OR_RETURN(ref.generation, Number(entry, "generation"));
-        for (const LeaseRef& other : change.leases) {
-          if (other.id == ref.id) return InvalidField("id", "names the same lease twice");
-        }
-        change.leases.push_back(std::move(ref));
-        return absl::OkStatus();
-      }));
-  if (change.leases.empty()) {
-    return InvalidField("leases", "is missing or empty; name at least one lease");
-  }
+  HET_ASSIGN_OR_RETURN(change.leases, RefsFromJson(json));
   return change;
+}
+
+Json ToJson(const ResizeRequest& request) {
+  Json json = {{"leases", RefsToJson(request.leases)}};
+  if (!request.request_id.empty()) json["requestId"] = request.request_id;
+  if (request.share) json["sharePercent"] = ShareToJson(*request.share);
+  if (request.memory_bytes) json["memoryBytes"] = *request.memory_bytes;
+  if (request.priority) json["priority"] = std::string(PriorityName(*request.priority));
+  return json;
+}
+
+absl::StatusOr<ResizeRequest> ResizeRequestFromJson(const Json& json) {
+  ResizeRequest request;
+  HET_ASSIGN_OR_RETURN(request.request_id, Text(json, "requestId"));
+  HET_ASSIGN_OR_RETURN(request.leases, RefsFromJson(json));
+  if (json.contains("sharePercent")) {
+    HET_ASSIGN_OR_RETURN(request.share, Percent(json, "sharePercent", 0));
+  }
+  if (json.contains("memoryBytes")) {
+    HET_ASSIGN_OR_RETURN(request.memory_bytes, Number(json, "memoryBytes"));
+  }
+  if (json.contains("priority")) {
+    HET_ASSIGN_OR_RETURN(const std::string priority, Text(json, "priority"));
+    HET_ASSIGN_OR_RETURN(request.priority, ParsePriority(priority));
+  }
+  if (!request.share && !request.memory_bytes && !request.priority) {
+    return InvalidField("sharePercent", "is missing, and so are memoryBytes and priority; give one");
+  }
+  return request;
 }
 
 Json ToJson(const ModelRequest& request) {

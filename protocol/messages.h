@@ -5,12 +5,15 @@
 #define HET_PROTOCOL_MESSAGES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
 #include "devices/device_info.h"
+#include "partition/enforcement.h"
 #include "partition/refusal.h"
 #include "partition/slice.h"
 
@@ -39,12 +42,26 @@ struct DeviceRow {
   Amount free;
 };
 
-// ListSlices: a granted slice and who has it.
+// What the processes of a slice did with it since the first of them attached.
+struct SliceUsage {
+  uint64_t used_ns = 0;  // device time
+  uint64_t launches = 0;
+  uint64_t memory_bytes = 0;  // reserved now
+  uint64_t in_flight = 0;
+  uint64_t waiting = 0;    // processes that wait for their turn now
+  uint64_t processes = 0;  // attached
+  std::vector<std::pair<std::string, uint64_t>> throttled_ns;  // by reason
+  std::string waiting_for;                                     // the reason now; empty: none
+};
+
+// ListSlices: a granted slice, who has it, what keeps it apart, and what was done with it.
 struct SliceRow {
   Slice slice;
   std::string lease;
   std::string tenant;
   LeaseState state = LeaseState::kTried;
+  Enforcement enforcement;
+  SliceUsage usage;
 };
 
 // Who a lease is for and how long it lives; part of Acquire and AcquireModel.
@@ -70,6 +87,15 @@ struct LeaseChange {
   std::string request_id;
   std::vector<LeaseRef> leases;  // all or none
   int64_t ttl_ms = 0;            // Renew only: from now
+};
+
+// Resize. What is not given stays as it is.
+struct ResizeRequest {
+  std::string request_id;
+  std::vector<LeaseRef> leases;
+  std::optional<Share> share;
+  std::optional<uint64_t> memory_bytes;
+  std::optional<Priority> priority;
 };
 
 // Consecutive layers that cost the same.
@@ -129,6 +155,9 @@ absl::StatusOr<AcquireRequest> AcquireRequestFromJson(const Json& json);
 
 Json ToJson(const LeaseChange& change);
 absl::StatusOr<LeaseChange> LeaseChangeFromJson(const Json& json);
+
+Json ToJson(const ResizeRequest& request);
+absl::StatusOr<ResizeRequest> ResizeRequestFromJson(const Json& json);
 
 Json ToJson(const ModelRequest& request);
 absl::StatusOr<ModelRequest> ModelRequestFromJson(const Json& json);
