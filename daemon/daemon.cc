@@ -17,6 +17,7 @@ namespace het::daemon {
 namespace {
 
 constexpr uint64_t kStoreRetryMs = 1000;
+constexpr uint64_t kBeatMs = 500;  // clients give hetd up after four of these
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 // A connection and a watched process are a descriptor each.
@@ -46,11 +47,16 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       lock_(std::move(lock)),
       store_(std::move(store)),
       book_(ledger_, *store_, clock_, BootId()),
-      methods_(ledger_, book_, clock_,
+      arbiters_(ledger_, book_, clock_),
+      methods_(ledger_, book_, arbiters_, clock_,
                {[this](const ProcessId& process) { return watch_.Watch(process); },
                 [this](std::function<void()> done) { discovery_.Scan(std::move(done)); }}),
       server_(&loop_.loop, methods_, options_.limits),
-      watch_(&loop_.loop, [this](const ProcessId& process) { book_.ReclaimProcess(process); }),
+      watch_(&loop_.loop,
+             [this](const ProcessId& process) {
+               arbiters_.Reap(process);
+               book_.ReclaimProcess(process);
+             }),
       discovery_(&loop_.loop, *store_, options_.discovery,
                  {[this](std::vector<DeviceInfo> devices) { SetDevices(std::move(devices)); },
                   [this] {
@@ -85,7 +91,8 @@ absl::Status Daemon::StartHandles() {
   uv_check_init(loop, &check_);
   uv_timer_init(loop, &line_timer_);
   uv_timer_init(loop, &store_timer_);
-  prepare_.data = check_.data = line_timer_.data = store_timer_.data = this;
+  uv_timer_init(loop, &beat_timer_);
+  prepare_.data = check_.data = line_timer_.data = store_timer_.data = beat_timer_.data = this;
   uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { Self(handle->data)->EndTurn(); });
   uv_check_start(&check_, [](uv_check_t* handle) { Self(handle->data)->EndTurn(); });
 
@@ -131,6 +138,7 @@ void Daemon::Stop() {
   close_handle(&check_);
   close_handle(&line_timer_);
   close_handle(&store_timer_);
+  close_handle(&beat_timer_);
   close_handle(&expiry_poll_);
   for (uv_signal_t& signal : signals_) close_handle(&signal);
 }
@@ -143,10 +151,13 @@ void Daemon::SetDevices(std::vector<DeviceInfo> devices) {
 
 void Daemon::EndTurn() {
   methods_.Flush();
-  if (freed_seen_ != book_.freed()) {
-    freed_seen_ = book_.freed();
-    watch_.ForgetUnless([this](const ProcessId& process) { return book_.HasLeases(process); });
+  if (changes_seen_ != book_.changes()) {
+    changes_seen_ = book_.changes();
+    watch_.ForgetUnless([this](const ProcessId& process) {
+      return book_.HasLeases(process) || arbiters_.HasSeats(process);
+    });
   }
+  ArmBeat();
   ArmExpiry();
   ArmLine();
   ArmStoreRetry();
@@ -179,6 +190,14 @@ void Daemon::ArmLine() {
         Self(timer->data)->methods_.AnswerOverdue();
       },
       static_cast<uint64_t>(left_ms), 0);
+}
+
+void Daemon::ArmBeat() {
+  const bool armed = uv_is_active(reinterpret_cast<uv_handle_t*>(&beat_timer_)) != 0;
+  if (armed || arbiters_.empty()) return;
+  uv_timer_start(
+      &beat_timer_, [](uv_timer_t* timer) { Self(timer->data)->arbiters_.Beat(); }, kBeatMs,
+      kBeatMs);
 }
 
 void Daemon::ArmStoreRetry() {

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "daemon/arbiters.h"
 #include "daemon/discovery.h"
 #include "daemon/instance_lock.h"
 #include "daemon/lease_book.h"
@@ -62,6 +63,7 @@ class Daemon {
   void ArmExpiry();
   void ArmLine();
   void ArmStoreRetry();
+  void ArmBeat();
 
   const DaemonOptions options_;
   const Clock& clock_ = Clock::Real();
@@ -71,6 +73,7 @@ class Daemon {
   Loop loop_;
   Ledger ledger_;
   LeaseBook book_;
+  Arbiters arbiters_;
   Methods methods_;
   Server server_;
   ProcessWatch watch_;
@@ -82,12 +85,13 @@ class Daemon {
   uv_poll_t expiry_poll_;   // of expiry_fd_, a timer on CLOCK_BOOTTIME
   uv_timer_t line_timer_;   // somebody who waits gives up
   uv_timer_t store_timer_;  // runs while the store cannot be written
+  uv_timer_t beat_timer_;   // runs while processes are attached: they see that hetd lives
   uv_signal_t signals_[3];
   int expiry_fd_ = -1;
   bool stopped_ = false;
   int64_t expiry_armed_ = 0;
   int64_t line_armed_ = 0;
-  uint64_t freed_seen_ = 0;
+  uint64_t changes_seen_ = 0;
 };
 
 }  // namespace het::daemon

@@ -60,6 +60,7 @@ void LeaseBook::Unindex(const Lease& lease) {
 }
 
 void LeaseBook::Put(Lease lease) {
+  ++changes_;
   const std::string id = lease.id;
   const auto it = leases_.find(id);
   if (it == leases_.end()) {
@@ -76,6 +77,7 @@ void LeaseBook::Put(Lease lease) {
 }
 
 void LeaseBook::Remove(const std::string& id) {
+  ++changes_;
   const auto it = leases_.find(id);
   history_.emplace_back(id, it->second);
   dirty_.insert(id);
@@ -204,6 +206,34 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Renew(const Caller& caller,
   return leases;
 }
 
+absl::StatusOr<std::vector<Lease>> LeaseBook::Resize(const Caller& caller,
+                                                     const std::vector<protocol::LeaseRef>& refs,
+                                                     const Sizes& sizes) {
+  HET_ASSIGN_OR_RETURN(const std::vector<Lease> before, Find(caller, {"", refs, 0}));
+  std::vector<Lease> leases = before;
+  for (size_t i = 0; i < leases.size(); ++i) {
+    Lease& lease = leases[i];
+    absl::StatusOr<Slice> slice = ledger_.Resize(lease.slice.id, sizes.share, sizes.memory_bytes);
+    if (slice.ok() && sizes.priority) slice = ledger_.SetPriority(lease.slice.id, *sizes.priority);
+    if (!slice.ok()) {
+      PutBack({before.begin(), before.begin() + static_cast<std::ptrdiff_t>(i)});
+      return slice.status();
+    }
+    lease.slice = *std::move(slice);
+    lease.generation = ++generation_;
+    Put(lease);
+  }
+  ++freed_;  // what became smaller may be what somebody waits for
+  return leases;
+}
+
+void LeaseBook::PutBack(const std::vector<Lease>& before) {
+  for (auto lease = before.rbegin(); lease != before.rend(); ++lease) {
+    ledger_.Restore(lease->slice);
+    Put(*lease);
+  }
+}
+
 size_t LeaseBook::Reclaim(const std::vector<std::string>& ids, const char* reason) {
   for (const std::string& id : ids) {
     Log().info("lease {} of {} ended: {}", id, leases_.at(id).tenant, reason);
@@ -272,13 +302,18 @@ absl::Status LeaseBook::Commit() {
 }
 
 void LeaseBook::Undo() {
+  ++changes_;
   for (auto entry = history_.rbegin(); entry != history_.rend(); ++entry) {
     const auto& [id, before] = *entry;
     if (reclaimed_.contains(id)) continue;
     const auto now = leases_.find(id);
     if (now != leases_.end()) {
       Unindex(now->second);
-      if (!before) (void)ledger_.Release(now->second.slice.id);
+      if (!before) {
+        (void)ledger_.Release(now->second.slice.id);
+      } else if (before->slice != now->second.slice) {
+        ledger_.Restore(before->slice);
+      }
       leases_.erase(now);
     } else if (before) {
       // Fits: everything that was granted after it was released has been undone.

@@ -53,6 +53,22 @@ class LeaseBook {
   absl::StatusOr<std::vector<Lease>> Renew(const Caller& caller,
                                            const protocol::LeaseChange& change);
 
+  // What Resize changes; what is not given stays.
+  struct Sizes {
+    std::optional<Share> share;
+    std::optional<uint64_t> memory_bytes;
+    std::optional<Priority> priority;
+  };
+  absl::StatusOr<std::vector<Lease>> Resize(const Caller& caller,
+                                            const std::vector<protocol::LeaseRef>& refs,
+                                            const Sizes& sizes);
+  // Undoes a Resize that was not committed.
+  void PutBack(const std::vector<Lease>& before);
+
+  // The leases that are named, if they are the caller's.
+  absl::StatusOr<std::vector<Lease>> Find(const Caller& caller,
+                                          const protocol::LeaseChange& change) const;
+
   // Ends the leases of a process that has ended, and those whose time is over. How many.
   size_t ReclaimProcess(const ProcessId& process);
   size_t ReclaimExpired();
@@ -78,10 +94,10 @@ class LeaseBook {
   std::vector<ProcessId> Processes() const;
   // Grows whenever capacity was given back.
   uint64_t freed() const { return freed_; }
+  // Grows with every change of a lease.
+  uint64_t changes() const { return changes_; }
 
  private:
-  absl::StatusOr<std::vector<Lease>> Find(const Caller& caller,
-                                          const protocol::LeaseChange& change) const;
   void Put(Lease lease);
   void Remove(const std::string& id);
   size_t Reclaim(const std::vector<std::string>& ids, const char* reason);
@@ -101,6 +117,7 @@ class LeaseBook {
   std::map<std::string, std::string> by_slice_;
   uint64_t generation_ = 0;
   uint64_t freed_ = 0;
+  uint64_t changes_ = 0;
 
   // Since the last commit.
   std::set<std::string> dirty_;                                        // leases to write or remove

@@ -67,9 +67,11 @@ std::string Digest(const Json& parameters) { return UuidFromName(PrintJson(param
 
 }  // namespace
 
-Methods::Methods(Ledger& ledger, LeaseBook& book, const Clock& clock, Hooks hooks)
+Methods::Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock,
+                 Hooks hooks)
     : ledger_(ledger),
       book_(book),
+      arbiters_(arbiters),
       clock_(clock),
       hooks_(std::move(hooks)),
       started_(clock.MonotonicNanos()) {}
@@ -88,6 +90,10 @@ const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
       {"org.het.v1.Cancel", {&Methods::Cancel, kNothing}},
       {"org.het.v1.Release", {&Methods::Release, kNothing}},
       {"org.het.v1.Renew", {&Methods::Renew, kNothing}},
+      {"org.het.v1.Resize", {&Methods::Resize, kDevices}},
+      {"org.het.v1.Drain", {&Methods::Drain, kDevices}},
+      {"org.het.v1.Attach", {&Methods::Attach, kDevices}},
+      {"org.het.v1.AttachRegion", {&Methods::AttachRegion, kNothing}},
       {"org.het.v1.PlanModel", {&Methods::PlanModel, kRates}},
       {"org.het.v1.AcquireModel", {&Methods::AcquireModel, kRates}},
       {"org.het.v1.Rescan", {&Methods::Rescan, kNothing}},
@@ -187,6 +193,11 @@ void Methods::ListSlices(const Call& call) {
                   row.lease = lease->id;
                   row.tenant = lease->tenant;
                   row.state = lease->state;
+                  row.usage = arbiters_.UsageOf(*lease);
+                }
+                row.slice.cores = ledger_.CoresOf(slice);
+                if (const auto device = ledger_.FindDevice(slice.device); device.ok()) {
+                  row.enforcement = EnforcementOf(row.slice, **device);
                 }
                 return protocol::ToJson(row);
               }));
@@ -246,6 +257,95 @@ void Methods::Confirm(const Call& call) { Change(call, &LeaseBook::Confirm); }
 void Methods::Cancel(const Call& call) { Change(call, &LeaseBook::Cancel); }
 void Methods::Release(const Call& call) { Change(call, &LeaseBook::Release); }
 void Methods::Renew(const Call& call) { Change(call, &LeaseBook::Renew); }
+
+// All or none: what was changed is put back when one cannot be.
+absl::StatusOr<std::vector<Lease>> Methods::ResizeAll(const Caller& caller,
+                                                      const protocol::ResizeRequest& request) {
+  LeaseBook::Sizes sizes = {request.share, request.memory_bytes, request.priority};
+  HET_ASSIGN_OR_RETURN(const std::vector<Lease> before, book_.Find(caller, {"", request.leases}));
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, book_.Resize(caller, request.leases, sizes));
+  for (size_t i = 0; i < leases.size(); ++i) {
+    const absl::Status changed = arbiters_.Change(leases[i]);
+    if (changed.ok()) continue;
+    book_.PutBack(before);
+    for (size_t j = 0; j < i; ++j) (void)arbiters_.Change(before[j]);
+    return Annotate(changed, absl::StrCat("lease ", leases[i].id));
+  }
+  return leases;
+}
+
+void Methods::Resize(const Call& call) {
+  const auto request = protocol::ResizeRequestFromJson(call.parameters);
+  if (!request.ok()) return AnswerLater(call.connection, request.status());
+  if (AnswerRepeat(call, request->request_id)) return;
+  absl::StatusOr<Json> reply = [&]() -> absl::StatusOr<Json> {
+    HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases, ResizeAll(call.caller, *request));
+    return Json{{"leases", protocol::LeasesToJson(leases, clock_.BoottimeNanos())}};
+  }();
+  Done(call, request->request_id, std::move(reply));
+}
+
+void Methods::Drain(const Call& call) {
+  AnswerLater(call.connection, [&]() -> absl::StatusOr<Json> {
+    if (!call.caller.admin) {
+      return absl::PermissionDeniedError("draining a device is for root and the user hetd runs as");
+    }
+    HET_ASSIGN_OR_RETURN(const std::string device, JsonString(call.parameters, "device"));
+    HET_ASSIGN_OR_RETURN(const bool drain, JsonBool(call.parameters, "drain", true));
+    HET_RETURN_IF_ERROR(ledger_.SetDraining(device, drain));
+    if (!drain) retry_line_ = true;
+    return Json::object();
+  }());
+}
+
+absl::StatusOr<Lease> Methods::LeaseOfCall(const Call& call) const {
+  const auto id = JsonString(call.parameters, "lease");
+  if (!id.ok() || id->empty()) return InvalidField("lease", "is missing; it is a lease's UUID");
+  HET_ASSIGN_OR_RETURN(const std::vector<Lease> found, book_.Find(call.caller, {"", {{*id, 0}}}));
+  if (found.front().state != LeaseState::kConfirmed) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "lease ", *id, " is ", LeaseStateName(found.front().state), "; confirm it first"));
+  }
+  return found.front();
+}
+
+void Methods::Attach(const Call& call) {
+  absl::StatusOr<Arbiters::Seated> seated = absl::UnknownError("");
+  const absl::Status status = [&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const Lease lease, LeaseOfCall(call));
+    if (call.caller.process.pid == 0) {
+      return absl::FailedPreconditionError(
+          "hetd cannot see the process that attaches (it has ended, or lives in another pid "
+          "namespace)");
+    }
+    HET_RETURN_IF_ERROR(hooks_.watch(call.caller.process));
+    HET_ASSIGN_OR_RETURN(const DeviceInfo* device, ledger_.FindDevice(lease.slice.device));
+    seated = arbiters_.Attach(lease, call.caller.process);
+    HET_RETURN_IF_ERROR(seated.status());
+    AnswerWith(call.connection,
+               Json{{"lease", ToJson(lease, clock_.BoottimeNanos())},
+                    {"device", ToJson(protocol::DeviceRow{*device, {}})},
+                    {"cores", ledger_.CoresOf(lease.slice)},
+                    {"seat", std::move(seated->seat)}},
+               std::move(seated->descriptors));
+    return absl::OkStatus();
+  }();
+  if (!status.ok()) AnswerLater(call.connection, status);
+}
+
+void Methods::AttachRegion(const Call& call) {
+  std::vector<UniqueFd> descriptors;
+  const absl::Status status = [&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const Lease lease, LeaseOfCall(call));
+    HET_ASSIGN_OR_RETURN(const uint64_t region, JsonUint(call.parameters, "region"));
+    if (region > UINT32_MAX) return InvalidField("region", "is too large");
+    HET_ASSIGN_OR_RETURN(UniqueFd fd, arbiters_.Region(lease, static_cast<uint32_t>(region)));
+    descriptors.push_back(std::move(fd));
+    return absl::OkStatus();
+  }();
+  if (!status.ok()) return AnswerLater(call.connection, status);
+  AnswerWith(call.connection, Json::object(), std::move(descriptors));
+}
 
 // ---- models ----
 
@@ -384,6 +484,15 @@ void Methods::AnswerLater(ConnectionId connection, absl::StatusOr<Json> paramete
   pending_.push_back(std::move(pending));
 }
 
+void Methods::AnswerWith(ConnectionId connection, Json parameters,
+                         std::vector<UniqueFd> descriptors) {
+  Pending pending;
+  pending.connection = connection;
+  pending.message = {{"parameters", std::move(parameters)}};
+  pending.descriptors = std::move(descriptors);
+  pending_.push_back(std::move(pending));
+}
+
 void Methods::StreamLater(ConnectionId connection, Stream stream) {
   Pending pending;
   pending.connection = connection;
@@ -397,7 +506,7 @@ void Methods::Send(Pending pending, const absl::Status& written) {
   } else if (pending.stream) {
     server_->AnswerInPages(pending.connection, std::move(pending.stream));
   } else {
-    server_->Answer(pending.connection, pending.message);
+    server_->Answer(pending.connection, pending.message, std::move(pending.descriptors));
   }
 }
 
@@ -405,6 +514,11 @@ void Methods::Flush() {
   while (true) {
     absl::Status written;
     if (book_.HasUncommitted()) written = book_.Commit();
+    // Before the answers: who reads that a lease has ended finds its seats gone.
+    if (changes_seen_ != book_.changes()) {
+      changes_seen_ = book_.changes();
+      arbiters_.Sync();
+    }
     std::vector<Pending> pending = std::move(pending_);
     pending_.clear();
     for (Pending& answer : pending) Send(std::move(answer), written);

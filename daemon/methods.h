@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "daemon/arbiters.h"
 #include "daemon/lease_book.h"
 #include "daemon/server.h"
 #include "daemon/waiting_line.h"
@@ -28,7 +29,7 @@ class Methods final : public RequestHandler {
     std::function<void(std::function<void()> done)> rescan;
   };
 
-  Methods(Ledger& ledger, LeaseBook& book, const Clock& clock, Hooks hooks);
+  Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks);
   // Before the first request.
   void AnswerThrough(Server* server) { server_ = server; }
 
@@ -70,6 +71,7 @@ class Methods final : public RequestHandler {
     bool durable = false;
     Json message;
     Stream stream;
+    std::vector<UniqueFd> descriptors;
   };
 
   static const std::map<std::string, Entry, std::less<>>& Table();
@@ -84,6 +86,10 @@ class Methods final : public RequestHandler {
   void Cancel(const Call& call);
   void Release(const Call& call);
   void Renew(const Call& call);
+  void Resize(const Call& call);
+  void Drain(const Call& call);
+  void Attach(const Call& call);
+  void AttachRegion(const Call& call);
   void PlanModel(const Call& call);
   void AcquireModel(const Call& call);
   void Rescan(const Call& call);
@@ -93,6 +99,10 @@ class Methods final : public RequestHandler {
   using ChangeFn = absl::StatusOr<std::vector<Lease>> (LeaseBook::*)(const Caller&,
                                                                      const protocol::LeaseChange&);
   void Change(const Call& call, ChangeFn change);
+  // The lease that a call names, if it is the caller's.
+  absl::StatusOr<Lease> LeaseOfCall(const Call& call) const;
+  absl::StatusOr<std::vector<Lease>> ResizeAll(const Caller& caller,
+                                               const protocol::ResizeRequest& request);
   absl::Status PrepareHolder(const Caller& caller, const protocol::LeaseTerms& terms);
   // The answer that tells of the leases, which are given back when it fits no frame.
   absl::StatusOr<Json> GrantedReply(const Caller& caller, const std::vector<Lease>& leases,
@@ -107,11 +117,13 @@ class Methods final : public RequestHandler {
   bool AnswerRepeat(const Call& call, const std::string& request_id);
   void Done(const Call& call, const std::string& request_id, absl::StatusOr<Json> parameters);
   void AnswerLater(ConnectionId connection, absl::StatusOr<Json> parameters, bool durable = false);
+  void AnswerWith(ConnectionId connection, Json parameters, std::vector<UniqueFd> descriptors);
   void StreamLater(ConnectionId connection, Stream stream);
   void Send(Pending pending, const absl::Status& written);
 
   Ledger& ledger_;
   LeaseBook& book_;
+  Arbiters& arbiters_;
   const Clock& clock_;
   const Hooks hooks_;
   Server* server_ = nullptr;
@@ -121,6 +133,7 @@ class Methods final : public RequestHandler {
   std::vector<Pending> pending_;
   WaitingLine line_;
   uint64_t freed_seen_ = 0;
+  uint64_t changes_seen_ = 0;  // of the book
   bool retry_line_ = false;
 };
 

@@ -187,12 +187,14 @@ absl::StatusOr<ModelDecision> DecideModel(const ModelRequest& request, const Led
   Shortage shortage = ModelShortage(request, offers);
   shortage.never_fits = !FitsWhenAllIsFree(request, ledger);
   return NoCapacity(
-      absl::StrCat("asked ", FormatBytes(shortage.requested.memory_bytes), " for ",
-                   request.model.name.empty() ? "a model" : request.model.name, ", ",
-                   FormatBytes(shortage.free.memory_bytes), " are free on ", offers.size(),
-                   offers.size() == 1 ? " device: " : " devices: ", plan.status().message(),
-                   shortage.never_fits ? "; this can never fit this machine"
-                                       : "; it fits when others release (waitMs waits for that)"),
+      absl::StrCat(
+          "asked ", FormatBytes(shortage.requested.memory_bytes), " for ",
+          request.model.name.empty() ? "a model" : request.model.name, ", ",
+          FormatBytes(shortage.free.memory_bytes), " are free on ", offers.size(),
+          offers.size() == 1 ? " device: " : " devices: ", plan.status().message(),
+          shortage.never_fits
+              ? "; this can never fit this machine"
+              : "; it fits when others release (hetctl acquire --wait 30s waits for that)"),
       shortage);
 }
 

@@ -26,9 +26,14 @@ Lease SampleLease(const std::string& id) {
   lease.uid = 7;
   lease.pid = 42;
   lease.start_time = 99;
-  lease.slice = {"slice-" + id, "device",        Share::OfPercent(30),
-                 kGiB,          Policy::kCapped, Isolation::kCooperative,
-                 {1},           {3000},          0};
+  lease.slice.id = "slice-" + id;
+  lease.slice.device = "device";
+  lease.slice.share = Share::OfPercent(30);
+  lease.slice.memory_bytes = kGiB;
+  lease.slice.policy = Policy::kCapped;
+  lease.slice.priority = Priority::kHigh;
+  lease.slice.cores = {1};
+  lease.slice.time_shared = true;
   lease.state = LeaseState::kConfirmed;
   lease.generation = 5;
   lease.expiry_boottime = 123'456'789'012;

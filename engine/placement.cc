@@ -110,7 +110,7 @@ Placement Search(const PlacementInputs& inputs) {
       throw;
     }
     throw Error(Cat("the model does not fit the slices: ", error.what(),
-                    " The layers hold the KV "
+                    ". The layers hold the KV "
                     "cache of ",
                     inputs.limits.slots, " sequence(s) of ", inputs.limits.context,
                     " tokens; each slice keeps ", FormatBytes(fixed),

@@ -144,6 +144,19 @@ void ArbiterHost::Publish(uint32_t index, const LeaseRecord& record) {
                    kRelaxed);
 }
 
+void ArbiterHost::SetCores(const std::vector<uint32_t>& cores) {
+  uint64_t words[arbiter::kCoreWords] = {};
+  for (uint32_t core : cores) {
+    if (core / 64 < arbiter::kCoreWords) words[core / 64] |= uint64_t{1} << (core % 64);
+  }
+  bool changed = false;
+  for (uint32_t word = 0; word < arbiter::kCoreWords; ++word) {
+    changed |= control().cores[word].exchange(words[word], kRelaxed) != words[word];
+  }
+  // release: who sees the version sees the cores, or newer ones, for which another version comes.
+  if (changed) control().cores_version.fetch_add(1, std::memory_order_release);
+}
+
 absl::StatusOr<uint32_t> ArbiterHost::AddLease(const ArbiterLease& lease) {
   HET_RETURN_IF_ERROR(CheckLease(lease));
   if (free_leases_.empty()) {

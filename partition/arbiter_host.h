@@ -77,6 +77,9 @@ class ArbiterHost {
   // Takes the lease and its seats away.
   absl::Status RemoveLease(uint32_t lease);
 
+  // The host processors (OS indices below 1,024) that time-shared leases run on from now.
+  void SetCores(const std::vector<uint32_t>& cores);
+
   // A seat for process `pid`, which started at `start_time` (clock ticks after boot).
   absl::StatusOr<SeatGrant> Seat(uint32_t lease, pid_t pid, uint64_t start_time);
   // Gives back everything the seat held. The slot is not used again while the process lives.

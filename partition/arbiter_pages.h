@@ -27,6 +27,7 @@ inline constexpr uint32_t kSlots = 1024;
 inline constexpr uint32_t kSlotWords = kSlots / 64;
 inline constexpr uint32_t kLeases = 1024;
 inline constexpr uint32_t kRegions = 256;
+inline constexpr uint32_t kCoreWords = 1024 / 64;
 
 // Leases compete inside their class; a class waits for those above it. Two classes per priority:
 // best effort below guaranteed and capped.
@@ -85,6 +86,9 @@ struct ControlPage {
   alignas(64) std::atomic<uint64_t> generation;          // raised after every change below
   std::atomic<int64_t> heartbeat_ns;                     // CLOCK_MONOTONIC
   alignas(64) std::atomic<uint64_t> active[kSlotWords];  // seated slots
+  // Host processors, by OS index, that time-shared leases run on; none for other devices.
+  std::atomic<uint64_t> cores_version;
+  std::atomic<uint64_t> cores[kCoreWords];
   ControlRegion regions[kRegions];
   ControlLease leases[kLeases];
   ControlSlot slots[kSlots];

@@ -116,6 +116,19 @@ void ArbiterSeat::Refresh() {
   terms_.store(control.leases[lease_].info.load(kRelaxed), kRelaxed);
 }
 
+uint64_t ArbiterSeat::cores_version() const {
+  // acquire pairs with SetCores.
+  return view_->control().cores_version.load(std::memory_order_acquire);
+}
+
+std::vector<uint32_t> ArbiterSeat::Cores() const {
+  std::vector<uint32_t> cores;
+  for (uint32_t core = 0; core < 64 * arbiter::kCoreWords; ++core) {
+    if (view_->control().cores[core / 64].load(kRelaxed) >> (core % 64) & 1) cores.push_back(core);
+  }
+  return cores;
+}
+
 Share ArbiterSeat::share() const {
   return Share::OfParts(arbiter::UnpackLease(terms_.load(kRelaxed)).weight);
 }

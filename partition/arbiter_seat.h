@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -64,6 +65,12 @@ class ArbiterSeat {
   void GiveBack(uint64_t bytes) { quota_->GiveBack(bytes); }
   uint64_t memory_limit() const { return quota_->limit(); }
   uint64_t memory_used() const { return quota_->used(); }
+
+  // Host processors that time-shared leases of this device run on, ascending; empty for other
+  // devices. They change when cores are given to a slice of their own: look again when the version
+  // has grown.
+  uint64_t cores_version() const;
+  std::vector<uint32_t> Cores() const;
 
   // As of the last decision.
   Share share() const;

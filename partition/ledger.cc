@@ -87,6 +87,7 @@ size_t Ledger::PoolIndex(const DeviceInfo& device) const { return pool_of_device
 
 Amount Ledger::FreeOf(const DeviceInfo& device) const {
   if (device.state != DeviceState::kOk || !pool_of_device_.contains(device.uuid)) return {};
+  if (IsDraining(device.uuid)) return {};
   return pools_[PoolIndex(device)].FreeOf(device);
 }
 
@@ -112,8 +113,24 @@ absl::Status Ledger::Check(absl::Span<const SliceRequest> requests) const {
   return absl::OkStatus();
 }
 
+absl::Status Ledger::SetDraining(absl::string_view device, bool draining) {
+  HET_RETURN_IF_ERROR(FindDevice(device).status());
+  if (draining) {
+    draining_.emplace(device);
+  } else {
+    draining_.erase(std::string(device));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<Slice>> Ledger::TryAcquire(absl::Span<const SliceRequest> requests) {
   HET_RETURN_IF_ERROR(Check(requests));
+  for (const SliceRequest& request : requests) {
+    if (!IsDraining(request.device)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(Describe(**FindDevice(request.device)),
+                     " is drained: it grants no new slices until hetctl undrain ", request.device));
+  }
   std::vector<Slice> granted;
   for (const SliceRequest& request : requests) {
     const DeviceInfo& device = **FindDevice(request.device);

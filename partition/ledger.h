@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,10 @@ class Ledger {
   // since.
   void Restore(const Slice& slice);
 
+  // A draining device grants no new slice and keeps those it has. NotFound.
+  absl::Status SetDraining(absl::string_view device, bool draining);
+  bool IsDraining(absl::string_view device) const { return draining_.contains(device); }
+
   // The host processors that a granted slice may use now; empty for other devices.
   std::vector<uint32_t> CoresOf(const Slice& slice) const;
   // The same for all devices that are the same silicon, and for no other: the UUID of one of them.
@@ -86,6 +91,7 @@ class Ledger {
   std::map<std::string, size_t, std::less<>> pool_of_device_;
   std::vector<HardwarePool> pools_;
   std::map<std::string, Slice, std::less<>> slices_;
+  std::set<std::string, std::less<>> draining_;
   // Slices that no pool has room for any more (their device changed): granted, but not booked.
   std::map<std::string, Slice, std::less<>> stranded_;
 };

@@ -56,6 +56,7 @@ struct Slice {
   bool time_shared = false;
   // Native units of a device that divides in the driver; 0: not divided (or see `cores`).
   uint32_t compute_units = 0;
+  friend bool operator==(const Slice&, const Slice&) = default;
 };
 
 struct Lease {

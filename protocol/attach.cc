@@ -51,9 +51,8 @@ RegionProvider AskAt(std::string socket, std::string lease) {
 
 absl::StatusOr<Attachment> Attach(Client& client, const std::string& lease_id) {
   std::vector<UniqueFd> descriptors;
-  HET_ASSIGN_OR_RETURN(
-      const Json reply,
-      client.Call("org.het.v1.Attach", Json{{"lease", lease_id}}, descriptors));
+  HET_ASSIGN_OR_RETURN(const Json reply,
+                       client.Call("org.het.v1.Attach", Json{{"lease", lease_id}}, descriptors));
   Attachment attachment;
   const auto lease = reply.find("lease"), device = reply.find("device"), seat = reply.find("seat");
   if (lease == reply.end() || device == reply.end() || seat == reply.end()) {

@@ -105,7 +105,7 @@ TEST(Client, CallsAgainOnceWhenTheConnectionBreaks) {
 TEST(Client, DoesNotRepeatACallThatCouldActTwice) {
   ScriptedServer server({{""}, {Frame({{"parameters", Json::object()}})}});
   const auto client = Client::Connect(server.path());
-  EXPECT_EQ((*client)->Call("org.het.v1.Drain", Json::object()).status().code(),
+  EXPECT_EQ((*client)->Call("org.het.v1.Acquire", Json::object()).status().code(),
             absl::StatusCode::kUnavailable);
 }
 

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "base/status.h"
+#include "base/files.h"
 
 namespace het::protocol {
 namespace {

@@ -1,5 +1,5 @@
-// Descriptors: file descriptors beside the bytes of a Unix socket (SCM_RIGHTS). They travel with the
-// first byte of a message. Functions only; any thread, one at a time per socket.
+// Descriptors: file descriptors beside the bytes of a Unix socket (SCM_RIGHTS). They travel with
+// the first byte of a message. Functions only; any thread, one at a time per socket.
 #ifndef HET_PROTOCOL_DESCRIPTORS_H_
 #define HET_PROTOCOL_DESCRIPTORS_H_
 

@@ -186,9 +186,9 @@ absl::StatusOr<DeviceRow> DeviceRowFromJson(const Json& json) {
 namespace {
 
 Json UsageToJson(const SliceUsage& usage) {
-  Json json = {{"usedNs", usage.used_ns},         {"launches", usage.launches},
+  Json json = {{"usedNs", usage.used_ns},           {"launches", usage.launches},
                {"memoryBytes", usage.memory_bytes}, {"inFlight", usage.in_flight},
-               {"waiting", usage.waiting},        {"processes", usage.processes}};
+               {"waiting", usage.waiting},          {"processes", usage.processes}};
   for (const auto& [reason, ns] : usage.throttled_ns) json["throttledNs"][reason] = ns;
   if (!usage.waiting_for.empty()) json["waitingFor"] = usage.waiting_for;
   return json;
@@ -339,7 +339,8 @@ absl::StatusOr<ResizeRequest> ResizeRequestFromJson(const Json& json) {
     HET_ASSIGN_OR_RETURN(request.priority, ParsePriority(priority));
   }
   if (!request.share && !request.memory_bytes && !request.priority) {
-    return InvalidField("sharePercent", "is missing, and so are memoryBytes and priority; give one");
+    return InvalidField("sharePercent",
+                        "is missing, and so are memoryBytes and priority; give one");
   }
   return request;
 }

@@ -70,15 +70,17 @@ TEST(Messages, RowsKeepEveryMember) {
   EXPECT_EQ(device_back->free, device.free);
 
   SliceRow slice;
-  slice.slice = {"s",
-                 "d",
-                 Share::OfPercent(30),
-                 kGiB,
-                 Policy::kCapped,
-                 Isolation::kDriver,
-                 {1},
-                 {Share::kWhole},
-                 0};
+  slice.slice.id = "s";
+  slice.slice.device = "d";
+  slice.slice.share = Share::OfPercent(30);
+  slice.slice.memory_bytes = kGiB;
+  slice.slice.policy = Policy::kCapped;
+  slice.slice.isolation = Isolation::kDriver;
+  slice.slice.cores = {1};
+  slice.enforcement = {"affinity", "reservation"};
+  slice.usage.used_ns = 5;
+  slice.usage.throttled_ns = {{"cap", 7}};
+  slice.usage.waiting_for = "cap";
   slice.lease = "l";
   slice.tenant = "ana";
   slice.state = LeaseState::kConfirmed;

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/uuid.h"
+#include "protocol/attach.h"
 #include "runtime/discovery.h"
 
 namespace het::runtime {
@@ -56,7 +57,34 @@ absl::StatusOr<std::vector<Lease>> EmbeddedBroker::Acquire(absl::Span<const Slic
 
 absl::Status EmbeddedBroker::Release(const Lease& lease) {
   absl::MutexLock lock(&mutex_);
+  const auto seated = seated_.find(lease.id);
+  if (seated != seated_.end()) {
+    HET_RETURN_IF_ERROR(seated->second.first->RemoveLease(seated->second.second));
+    seated_.erase(seated);
+  }
   return ledger_.Release(lease.slice.id);
+}
+
+// What hetd does for many processes (daemon/arbiters.h), for the leases of this one.
+absl::StatusOr<std::shared_ptr<ArbiterSeat>> EmbeddedBroker::Attach(const Lease& lease) {
+  if (!lease.slice.time_shared) return std::shared_ptr<ArbiterSeat>();
+  absl::MutexLock lock(&mutex_);
+  std::unique_ptr<ArbiterHost>& host = hosts_[ledger_.PoolOf(lease.slice.device)];
+  if (host == nullptr) {
+    ArbiterOptions options;
+    if (!lease.slice.cores.empty()) options.depth = 1;
+    HET_ASSIGN_OR_RETURN(host, ArbiterHost::Create(lease.slice.device, options));
+  }
+  ArbiterLease terms;
+  terms.weight = lease.slice.share;
+  terms.policy = lease.slice.policy;
+  terms.memory_quota = lease.slice.memory_bytes;
+  terms.uid = lease.uid;
+  HET_ASSIGN_OR_RETURN(const uint32_t index, host->AddLease(terms));
+  seated_[lease.id] = {host.get(), index};
+  HET_ASSIGN_OR_RETURN(SeatGrant grant, host->Seat(index, getpid(), 0));
+  HET_ASSIGN_OR_RETURN(std::unique_ptr<ArbiterSeat> seat, ArbiterSeat::Join(std::move(grant)));
+  return std::shared_ptr<ArbiterSeat>(std::move(seat));
 }
 
 absl::StatusOr<std::unique_ptr<DaemonBroker>> DaemonBroker::Connect(const std::string& socket) {
@@ -89,6 +117,16 @@ absl::Status DaemonBroker::Release(const Lease& lease) {
   protocol::LeaseChange change;
   change.leases.push_back({lease.id, lease.generation});
   return client_->Release(std::move(change));
+}
+
+absl::StatusOr<std::shared_ptr<ArbiterSeat>> DaemonBroker::Attach(const Lease& lease) {
+  absl::StatusOr<protocol::Attachment> attachment = protocol::Attach(*client_, lease.id);
+  // A daemon of the version before has no arbiter.
+  if (absl::IsUnimplemented(attachment.status())) return std::shared_ptr<ArbiterSeat>();
+  HET_RETURN_IF_ERROR(attachment.status());
+  HET_ASSIGN_OR_RETURN(std::unique_ptr<ArbiterSeat> seat,
+                       ArbiterSeat::Join(std::move(attachment->grant)));
+  return std::shared_ptr<ArbiterSeat>(std::move(seat));
 }
 
 }  // namespace het::runtime

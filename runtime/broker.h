@@ -6,8 +6,10 @@
 #ifndef HET_RUNTIME_BROKER_H_
 #define HET_RUNTIME_BROKER_H_
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -15,6 +17,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "partition/arbiter_host.h"
+#include "partition/arbiter_seat.h"
 #include "partition/ledger.h"
 #include "partition/slice.h"
 #include "protocol/client.h"
@@ -31,6 +35,8 @@ class Broker {
   virtual absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
                                                      const std::string& tenant) = 0;
   virtual absl::Status Release(const Lease& lease) = 0;
+  // This process's seat in the arbiter of a lease; null when the daemon has none to give.
+  virtual absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) = 0;
 };
 
 class EmbeddedBroker final : public Broker {
@@ -42,6 +48,7 @@ class EmbeddedBroker final : public Broker {
   absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
                                              const std::string& tenant) override;
   absl::Status Release(const Lease& lease) override;
+  absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) override;
 
  private:
   explicit EmbeddedBroker(std::string simulate) : simulate_(std::move(simulate)) {}
@@ -49,6 +56,9 @@ class EmbeddedBroker final : public Broker {
   const std::string simulate_;
   absl::Mutex mutex_;
   Ledger ledger_ ABSL_GUARDED_BY(mutex_);
+  // An arbiter per piece of silicon that leases of this process share in time, and their indices.
+  std::map<std::string, std::unique_ptr<ArbiterHost>> hosts_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::pair<ArbiterHost*, uint32_t>> seated_ ABSL_GUARDED_BY(mutex_);
 };
 
 class DaemonBroker final : public Broker {
@@ -60,6 +70,7 @@ class DaemonBroker final : public Broker {
   absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
                                              const std::string& tenant) override;
   absl::Status Release(const Lease& lease) override;
+  absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) override;
 
  private:
   explicit DaemonBroker(std::unique_ptr<protocol::Client> client) : client_(std::move(client)) {}

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "runtime/gated_queue.h"
 #include "runtime/session.h"
 
 namespace het::runtime {
@@ -31,9 +32,22 @@ absl::StatusOr<Device*> LeaseHandle::device() {
     OpenOptions options;
     options.cores = grant_.slice.cores;
     options.compute_units = grant_.slice.compute_units;
-    HET_ASSIGN_OR_RETURN(device_, driver->Open(info_.uuid, options));
+    HET_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, driver->Open(info_.uuid, options));
+    HET_RETURN_IF_ERROR(TakeSeat(*device));
+    device_ = std::move(device);
   }
   return device_.get();
+}
+
+absl::Status LeaseHandle::TakeSeat(Device& device) {
+  if (&device.clock() != &Clock::Real()) return absl::OkStatus();
+  HET_ASSIGN_OR_RETURN(const std::shared_ptr<ArbiterSeat> seat, session_->Attach(grant_));
+  if (seat == nullptr) return absl::OkStatus();
+  quota_->CountIn(seat);
+  if (!grant_.slice.time_shared) return absl::OkStatus();
+  gate_ = MakeRef<Gate>(seat);
+  work_->GoThrough(gate_);
+  return absl::OkStatus();
 }
 
 template <typename Make>
@@ -62,6 +76,14 @@ absl::StatusOr<Ref<BufferHandle>> LeaseHandle::WrapHost(void* address, uint64_t 
 absl::StatusOr<Ref<QueueHandle>> LeaseHandle::CreateQueue(QueueKind kind) {
   HET_ASSIGN_OR_RETURN(Device * opened, device());
   HET_ASSIGN_OR_RETURN(std::unique_ptr<Queue> queue, opened->CreateQueue(kind));
+  Ref<Gate> gate;
+  {
+    absl::MutexLock lock(&mutex_);
+    gate = gate_;
+  }
+  if (gate) {
+    HET_ASSIGN_OR_RETURN(queue, GatedQueue::Create(std::move(queue), std::move(gate)));
+  }
   return MakeRef<QueueHandle>(Ref<LeaseHandle>(this), std::move(queue));
 }
 

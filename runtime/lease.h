@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "devices/device.h"
 #include "partition/slice.h"
+#include "runtime/gate.h"
 #include "runtime/handle.h"
 #include "runtime/quota.h"
 #include "runtime/work_account.h"
@@ -48,6 +49,7 @@ class LeaseHandle final : public Handle {
   absl::StatusOr<Ref<QueueHandle>> CreateQueue(QueueKind kind);
 
  private:
+  absl::Status TakeSeat(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Make>
   absl::StatusOr<Ref<BufferHandle>> Charge(uint64_t bytes, Make make);
 
@@ -60,6 +62,8 @@ class LeaseHandle final : public Handle {
 
   absl::Mutex mutex_;
   std::unique_ptr<Device> device_ ABSL_GUARDED_BY(mutex_);
+  // Null: nobody else has a part of this device's time, or the clock is a virtual one.
+  Ref<Gate> gate_ ABSL_GUARDED_BY(mutex_);
 };
 
 class BufferHandle final : public Handle {

@@ -1,14 +1,18 @@
 #include "runtime/quota.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "base/units.h"
 
 namespace het::runtime {
 
 absl::Status Quota::Reserve(uint64_t bytes) {
+  if (seat_ != nullptr) {
+    HET_RETURN_IF_ERROR(Annotate(seat_->Reserve(bytes), device_name_));
+  }
   uint64_t used = used_.load(std::memory_order_relaxed);
   do {
-    if (bytes > limit_ - used) {
+    if (seat_ == nullptr && bytes > limit_ - used) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "asked ", FormatBytes(bytes), " on ", device_name_, ", ", FormatBytes(used), " of ",
           FormatBytes(limit_), " used; ", FormatBytes(limit_ - used), " left"));
@@ -21,6 +25,11 @@ absl::Status Quota::Reserve(uint64_t bytes) {
          !peak_.compare_exchange_weak(peak, used + bytes, std::memory_order_acq_rel)) {
   }
   return absl::OkStatus();
+}
+
+void Quota::GiveBack(uint64_t bytes) {
+  used_.fetch_sub(bytes, std::memory_order_acq_rel);
+  if (seat_ != nullptr) seat_->GiveBack(bytes);
 }
 
 }  // namespace het::runtime

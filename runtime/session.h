@@ -61,6 +61,9 @@ class Session final : public Handle {
   // on its backend; and the end of a lease.
   absl::StatusOr<Driver*> DriverFor(const DeviceInfo& device);
   void Released(const LeaseHandle& lease);
+  absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) {
+    return broker_->Attach(lease);
+  }
 
   // Workers of the pipelines on real devices; made on first use.
   Executor& executor();

@@ -1,11 +1,19 @@
 #include "runtime/work_account.h"
 
+#include <optional>
+
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace het::runtime {
 
-absl::StatusOr<uint64_t> WorkAccount::Begin(uint64_t /*estimate_nanos*/, const Clock& clock) {
+absl::StatusOr<uint64_t> WorkAccount::Begin(uint64_t estimate_nanos, const Clock& clock) {
+  std::optional<Gate::Pass> pass;
+  if (gate_) {
+    HET_ASSIGN_OR_RETURN(pass, gate_->Wait(estimate_nanos));
+  }
   absl::MutexLock lock(&mutex_);
+  if (pass) passes_.emplace(next_ticket_, *pass);
   if (open_.empty() && ending_.empty()) busy_since_ = clock.MonotonicNanos();
   open_.insert(next_ticket_);
   return next_ticket_++;
@@ -33,6 +41,11 @@ absl::Status WorkAccount::End(uint64_t ticket, const Ref<Timeline>& timeline, ui
 
 void WorkAccount::Close(uint64_t ticket, const Clock& clock) {
   absl::MutexLock lock(&mutex_);
+  const auto pass = passes_.find(ticket);
+  if (pass != passes_.end()) {
+    gate_->Done(pass->second);
+    passes_.erase(pass);
+  }
   ending_.erase(ticket);
   if (open_.empty() && ending_.empty()) busy_nanos_ += clock.MonotonicNanos() - busy_since_;
 }

@@ -1,4 +1,4 @@
-// hetctl acquire and release.
+// hetctl acquire, release, resize, drain and undrain.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "tools/hetctl/connect.h"
+#include "tools/hetctl/find.h"
 #include "tools/hetctl/model_file.h"
 
 namespace het::hetctl {
@@ -19,7 +20,8 @@ namespace {
 
 struct AcquireOptions {
   std::vector<std::string> devices, shares, memories;
-  std::string policy = "guaranteed", tenant, ttl, model, objective = "throughput", wait = "0s";
+  std::string policy = "guaranteed", priority = "normal", tenant, ttl, model,
+              objective = "throughput", wait = "0s";
   ModelLoad load;
 };
 
@@ -58,6 +60,7 @@ absl::StatusOr<protocol::LeaseTerms> Terms(const AcquireOptions& options) {
 // serves all.
 absl::StatusOr<std::vector<SliceRequest>> Slices(const AcquireOptions& options) {
   HET_ASSIGN_OR_RETURN(const Policy policy, ParsePolicy(options.policy));
+  HET_ASSIGN_OR_RETURN(const Priority priority, ParsePriority(options.priority));
   const size_t count = options.devices.size();
   const auto pick = [count](const std::vector<std::string>& values, size_t i) {
     return values.size() == count ? values[i] : values.front();
@@ -73,6 +76,7 @@ absl::StatusOr<std::vector<SliceRequest>> Slices(const AcquireOptions& options) 
   for (size_t i = 0; i < count; ++i) {
     slices[i].device = options.devices[i];
     slices[i].policy = policy;
+    slices[i].priority = priority;
     HET_ASSIGN_OR_RETURN(slices[i].share, ParseShare(pick(options.shares, i)));
     HET_ASSIGN_OR_RETURN(slices[i].memory_bytes, ParseBytes(pick(options.memories, i)));
   }
@@ -91,6 +95,11 @@ int AcquireSlices(const Globals& globals, const AcquireOptions& options) {
   request.slices = *slices;
   auto client = Connect(globals);
   if (!client.ok()) return Fail(client.status());
+  for (SliceRequest& slice : request.slices) {
+    const auto device = FindDevice(**client, slice.device);
+    if (!device.ok()) return Fail(device.status());
+    slice.device = device->info.uuid;
+  }
   const auto leases = (*client)->Acquire(std::move(request));
   return leases.ok() ? PrintLeases(globals, *leases) : Fail(leases.status());
 }
@@ -145,25 +154,64 @@ int AcquireModel(const Globals& globals, const AcquireOptions& options) {
 int Release(const Globals& globals, const std::vector<std::string>& ids) {
   auto client = Connect(globals);
   if (!client.ok()) return Fail(client.status());
-  const auto leases = (*client)->ListLeases();
-  if (!leases.ok()) return Fail(leases.status());
   protocol::LeaseChange change;
   for (const std::string& id : ids) {
-    const auto matches = [&id](const Lease& lease) { return absl::StartsWith(lease.id, id); };
-    const auto found = std::find_if(leases->begin(), leases->end(), matches);
-    if (id.empty() || found == leases->end())
-      return Fail(
-          absl::NotFoundError(absl::StrCat("no lease \"", id, "\"; see hetctl get leases")));
-    if (std::find_if(found + 1, leases->end(), matches) != leases->end()) {
-      return Fail(
-          absl::InvalidArgumentError(absl::StrCat("more than one lease begins with \"", id, "\"")));
-    }
-    change.leases.push_back({found->id, found->generation});
+    const auto lease = FindLease(**client, id);
+    if (!lease.ok()) return Fail(lease.status());
+    change.leases.push_back({lease->id, lease->generation});
   }
   const absl::Status status = (*client)->Release(change);
   if (!status.ok()) return Fail(status);
   for (const protocol::LeaseRef& lease : change.leases)
     std::fprintf(stderr, "released %s\n", lease.id.c_str());
+  return kExitOk;
+}
+
+struct ResizeOptions {
+  std::string lease, share, memory, priority;
+};
+
+absl::StatusOr<protocol::ResizeRequest> SizesOf(const ResizeOptions& options) {
+  protocol::ResizeRequest request;
+  if (!options.share.empty()) {
+    HET_ASSIGN_OR_RETURN(request.share, ParseShare(options.share));
+  }
+  if (!options.memory.empty()) {
+    HET_ASSIGN_OR_RETURN(request.memory_bytes, ParseBytes(options.memory));
+  }
+  if (!options.priority.empty()) {
+    HET_ASSIGN_OR_RETURN(request.priority, ParsePriority(options.priority));
+  }
+  if (!request.share && !request.memory_bytes && !request.priority) {
+    return absl::InvalidArgumentError("give --share, --memory or --priority");
+  }
+  return request;
+}
+
+int Resize(const Globals& globals, const ResizeOptions& options) {
+  auto request = SizesOf(options);
+  if (!request.ok()) {
+    Fail(request.status());
+    return kExitUsage;
+  }
+  auto client = Connect(globals);
+  if (!client.ok()) return Fail(client.status());
+  const auto lease = FindLease(**client, options.lease);
+  if (!lease.ok()) return Fail(lease.status());
+  request->leases = {{lease->id, lease->generation}};
+  const auto leases = (*client)->Resize(*std::move(request));
+  return leases.ok() ? PrintLeases(globals, *leases) : Fail(leases.status());
+}
+
+int Drain(const Globals& globals, const std::string& text, bool drain) {
+  auto client = Connect(globals);
+  if (!client.ok()) return Fail(client.status());
+  const auto device = FindDevice(**client, text);
+  if (!device.ok()) return Fail(device.status());
+  const absl::Status status = (*client)->Drain(device->info.uuid, drain);
+  if (!status.ok()) return Fail(status);
+  std::fprintf(stderr, "%s %s\n", device->info.uuid.c_str(),
+               drain ? "grants no new slices; those it has stay" : "grants slices again");
   return kExitOk;
 }
 
@@ -173,12 +221,14 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   auto options = std::make_shared<AcquireOptions>();
   CLI::App* acquire =
       app.add_subcommand("acquire", "Lease slices (all or none), or the slices a model needs.");
-  auto* device = acquire->add_option("--device", options->devices,
-                                     "device id (may be repeated: several slices, all or none)");
+  auto* device =
+      acquire->add_option("--device", options->devices,
+                          "device id, its beginning, or backend (may be repeated: all or none)");
   acquire->add_option("--share", options->shares, "percent of its compute, such as 30")
       ->needs(device);
   acquire->add_option("--memory", options->memories, "bytes, such as 1GiB")->needs(device);
   acquire->add_option("--policy", options->policy, "guaranteed, capped or best_effort");
+  acquire->add_option("--priority", options->priority, "high, normal or batch");
   acquire->add_option("--ttl", options->ttl,
                       "end the lease after this time, such as 1h (default: when released)");
   acquire->add_option("--tenant", options->tenant, "a name for reports (default: the user's)");
@@ -210,6 +260,27 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   release->add_option("LEASE", *ids, "lease ids, or unambiguous beginnings of them")->required();
   release->callback(
       [&globals, ids] { globals.run = [&globals, ids] { return Release(globals, *ids); }; });
+
+  auto sizes = std::make_shared<ResizeOptions>();
+  CLI::App* resize = app.add_subcommand(
+      "resize", "Give a lease another share, memory or priority while its processes run.");
+  resize->add_option("LEASE", sizes->lease, "lease id, or an unambiguous beginning")->required();
+  resize->add_option("--share", sizes->share, "percent of the device's compute");
+  resize->add_option("--memory", sizes->memory, "bytes, such as 2GiB; not below what is used");
+  resize->add_option("--priority", sizes->priority, "high, normal or batch");
+  resize->callback(
+      [&globals, sizes] { globals.run = [&globals, sizes] { return Resize(globals, *sizes); }; });
+
+  for (const bool drain : {true, false}) {
+    auto device = std::make_shared<std::string>();
+    CLI::App* command =
+        drain ? app.add_subcommand("drain", "Grant no new slices of a device; keep those it has.")
+              : app.add_subcommand("undrain", "Grant slices of a device again.");
+    command->add_option("DEVICE", *device, "device id, its beginning, or backend")->required();
+    command->callback([&globals, device, drain] {
+      globals.run = [&globals, device, drain] { return Drain(globals, *device, drain); };
+    });
+  }
 }
 
 }  // namespace het::hetctl

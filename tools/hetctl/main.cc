@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
 
   RegisterGet(app, globals);
   RegisterLease(app, globals);
+  RegisterRun(app, globals);
+  RegisterTop(app, globals);
   RegisterPlan(app, globals);
   RegisterDoctor(app, globals);
 

@@ -1,0 +1,264 @@
+#include "runtime/gated_queue.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "base/status.h"
+#include "devices/device.h"
+
+namespace het::runtime {
+namespace {
+
+// A batch is one turn on the device: long enough that turns cost little, short enough that others
+// wait little. Stages of a pipeline end theirs themselves.
+constexpr uint32_t kMostOperations = 64;
+constexpr uint64_t kFirstEstimateNanos = 100'000;
+
+// A launch whose arguments are its own.
+struct KeptLaunch {
+  explicit KeptLaunch(const Launch& from)
+      : launch(from),
+        buffers(from.buffers.begin(), from.buffers.end()),
+        params(from.params.begin(), from.params.end()) {
+    for (const BufferArg& argument : buffers) alive.emplace_back(argument.buffer);
+  }
+  absl::Status PutOn(Queue& queue, const Sync& sync) {
+    launch.buffers = buffers;
+    launch.params = params;
+    return queue.Submit(launch, sync);
+  }
+  Launch launch;
+  absl::InlinedVector<BufferArg, 8> buffers;
+  absl::InlinedVector<std::byte, 64> params;
+  absl::InlinedVector<Ref<Buffer>, 8> alive;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Queue>> GatedQueue::Create(std::unique_ptr<Queue> behind,
+                                                          Ref<Gate> gate) {
+  HET_ASSIGN_OR_RETURN(Ref<Timeline> done, behind->device().CreateTimeline());
+  return std::unique_ptr<Queue>(
+      new GatedQueue(std::move(behind), std::move(gate), std::move(done)));
+}
+
+GatedQueue::GatedQueue(std::unique_ptr<Queue> behind, Ref<Gate> gate, Ref<Timeline> done)
+    : Queue(behind->device(), behind->kind()),
+      behind_(std::move(behind)),
+      gate_(std::move(gate)),
+      done_(std::move(done)),
+      estimate_ns_(kFirstEstimateNanos) {}
+
+GatedQueue::~GatedQueue() {
+  {
+    absl::MutexLock lock(&mutex_);
+    EndBatch();
+  }
+  RunPutOff();
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](GatedQueue* self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(self->mutex_) {
+        return self->kept_.empty() && self->callbacks_ == 0;
+      },
+      this));
+}
+
+absl::Status GatedQueue::DoWrite(const void* host, Buffer& to, uint64_t offset, uint64_t bytes,
+                                 const Sync& sync) {
+  return Take({[host, to = Ref<Buffer>(&to), offset, bytes](Queue& queue, const Sync& with) {
+                 return queue.Write(host, *to, offset, bytes, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoRead(Buffer& from, uint64_t offset, void* host, uint64_t bytes,
+                                const Sync& sync) {
+  return Take({[from = Ref<Buffer>(&from), offset, host, bytes](Queue& queue, const Sync& with) {
+                 return queue.Read(*from, offset, host, bytes, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoCopy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_t to_offset,
+                                uint64_t bytes, const Sync& sync) {
+  return Take({[from = Ref<Buffer>(&from), from_offset, to = Ref<Buffer>(&to), to_offset, bytes](
+                   Queue& queue, const Sync& with) {
+                 return queue.Copy(*from, from_offset, *to, to_offset, bytes, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
+                                const Sync& sync) {
+  return Take({[to = Ref<Buffer>(&to), offset, bytes, value](Queue& queue, const Sync& with) {
+                 return queue.Fill(*to, offset, bytes, value, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoSubmit(const Launch& launch, const Sync& sync) {
+  return Take({[kept = KeptLaunch(launch)](Queue& queue, const Sync& with) mutable {
+                 return kept.PutOn(queue, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoBarrier(const Sync& sync) {
+  return Take({[](Queue& queue, const Sync& with) { return queue.Barrier(with); },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
+absl::Status GatedQueue::DoFlush() {
+  return Take({[](Queue& queue, const Sync&) { return queue.Flush(); }, {}, {}, true});
+}
+
+absl::Status GatedQueue::Take(Operation operation) {
+  const auto take = [&]() -> absl::Status {
+    absl::MutexLock lock(&mutex_);
+    HET_RETURN_IF_ERROR(broken_);
+    // Nothing of one's own to wait for: the usual way, and its errors are the call's.
+    if (kept_.empty() && WaitsReached(operation)) {
+      if (operation.flush && !pass_) return behind_->Flush();
+      if (HasPass()) return PutOne(operation);
+    }
+    kept_.push_back(std::move(operation));
+    Advance();
+    return absl::OkStatus();
+  };
+  const absl::Status status = take();
+  RunPutOff();
+  return status;
+}
+
+void GatedQueue::RunPutOff() {
+  std::vector<absl::AnyInvocable<void()>> put_off;
+  {
+    absl::MutexLock lock(&mutex_);
+    put_off.swap(put_off_);
+  }
+  for (auto& run : put_off) run();
+}
+
+bool GatedQueue::HasPass() {
+  if (!pass_) pass_ = gate_->Try(estimate_ns_);
+  return pass_.has_value();
+}
+
+bool GatedQueue::WaitsReached(Operation& operation) {
+  for (const Fence& wait : operation.waits) {
+    if (wait.timeline->value() >= wait.value || wait.timeline->failed()) continue;
+    // The work before it goes on; this one asks for the device when it can use it.
+    EndBatch();
+    if (!waiting_) {
+      waiting_ = true;
+      ++callbacks_;
+      put_off_.push_back([this, fence = wait] {
+        fence.timeline->OnReach(fence.value, [this](const absl::Status&) { Reached(); });
+      });
+    }
+    return false;
+  }
+  return true;
+}
+
+absl::Status GatedQueue::PutOne(Operation& operation) {
+  const absl::Status status = operation.put(*behind_, Sync{operation.waits, operation.signal});
+  ++batch_operations_;
+  const bool ends =
+      operation.flush || operation.signal.timeline || batch_operations_ >= kMostOperations;
+  if (ends || !status.ok()) EndBatch();
+  return status;
+}
+
+void GatedQueue::EndBatch() {
+  if (!pass_) return;
+  const Gate::Pass pass = *std::exchange(pass_, std::nullopt);
+  batch_operations_ = 0;
+  const uint64_t value = ++batches_;
+  absl::Status status = behind_->Barrier(Sync{{}, Fence{done_, value}});
+  if (status.ok()) status = behind_->Flush();
+  if (!status.ok()) {
+    gate_->Done(pass);
+    if (broken_.ok()) broken_ = status;
+    return;
+  }
+  ++callbacks_;
+  put_off_.push_back([this, value, pass] {
+    done_->OnReach(value, [this, pass](const absl::Status&) { Completed(pass); });
+  });
+}
+
+void GatedQueue::Advance() {
+  while (!kept_.empty() && !asked_ && !waiting_) {
+    if (!broken_.ok()) return FailKept(broken_);
+    Operation& next = kept_.front();
+    if (!WaitsReached(next)) return;
+    if (!HasPass()) {
+      asked_ = true;
+      ++callbacks_;
+      gate_->Ask(estimate_ns_,
+                 [this](absl::StatusOr<Gate::Pass> pass) { Granted(std::move(pass)); });
+      return;
+    }
+    Operation operation = std::move(next);
+    kept_.pop_front();
+    const absl::Status status = PutOne(operation);
+    if (status.ok()) continue;
+    broken_ = status;
+    kept_.push_front(std::move(operation));  // fails with the others
+  }
+}
+
+void GatedQueue::FailKept(const absl::Status& status) {
+  while (!kept_.empty()) {
+    Operation operation = std::move(kept_.front());
+    kept_.pop_front();
+    if (!operation.signal.timeline) continue;
+    put_off_.push_back([timeline = operation.signal.timeline, status] { timeline->Fail(status); });
+  }
+}
+
+void GatedQueue::Granted(absl::StatusOr<Gate::Pass> pass) {
+  {
+    absl::MutexLock lock(&mutex_);
+    asked_ = false;
+    if (pass.ok()) {
+      pass_ = *pass;
+      Advance();
+      if (kept_.empty() && batch_operations_ == 0) EndBatch();
+    } else {
+      broken_ = pass.status();
+      FailKept(broken_);
+    }
+  }
+  RunPutOff();
+  absl::MutexLock lock(&mutex_);
+  --callbacks_;
+}
+
+void GatedQueue::Reached() {
+  {
+    absl::MutexLock lock(&mutex_);
+    waiting_ = false;
+    Advance();
+  }
+  RunPutOff();
+  absl::MutexLock lock(&mutex_);
+  --callbacks_;
+}
+
+void GatedQueue::Completed(const Gate::Pass& pass) {
+  const uint64_t busy = gate_->Done(pass);
+  absl::MutexLock lock(&mutex_);
+  estimate_ns_ = estimate_ns_ - estimate_ns_ / 4 + busy / 4;
+  --callbacks_;
+}
+
+}  // namespace het::runtime
