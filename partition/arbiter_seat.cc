@@ -192,7 +192,11 @@ ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool ta
   }
   const arbiter::ControlPage& control = view_->control();
   const arbiter::Limits limits = {control.depth, control.depth_ns, control.run_ahead_ns};
-  const int64_t since = queued ? hot_.waiting_since_ns.load(kRelaxed) : 0;
+  int64_t since = 0;
+  if (queued) {
+    since = hot_.waiting_since_ns.load(kRelaxed);
+    hot_.looks.fetch_add(1, kRelaxed);
+  }
   Asker asker;
   asker.lease = lease_;
   asker.estimate_ns = estimate_ns;

@@ -33,7 +33,8 @@ constexpr uint32_t kMostPeerFlight = 64;
 
 // Blocked for this long before anybody is suspected; how long a peer may go without progress.
 constexpr int64_t kAskProcessNs = 1'000'000;
-constexpr int64_t kStuckWaiterNs = 3'000'000;
+constexpr int64_t kStuckWaiterNs = 3'000'000;  // a waiter looks every millisecond
+constexpr int64_t kIdleWaiterNs = 20'000'000;  // it looks, could go, and does not
 constexpr int64_t kStuckFlightNs = 4'000'000;
 constexpr int64_t kFetchAgainNs = 100'000'000;
 constexpr int64_t kDistrustNs = 1'000'000'000;
@@ -192,7 +193,10 @@ Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) co
   const uint32_t words = words_.load(kRelaxed);
   int64_t now = 0;
   const int64_t hold_ns = static_cast<int64_t>(control_->hold_ns);
-  if (any_ignored_.load(kRelaxed) != 0) ReturnIgnored();
+  if (any_ignored_.load(kRelaxed) != 0) {
+    ReturnIgnored();
+    survey.others_active = true;  // it may be back any moment: no running ahead
+  }
   for (uint32_t word = 0; word < words; ++word) {
     uint64_t bits = active_[word].load(kRelaxed) & ~ignored_[word].load(kRelaxed);
     for (; bits != 0; bits &= bits - 1) {
@@ -312,7 +316,7 @@ ArbiterView::Waiter ArbiterView::NextWaiter() const {
   return best;
 }
 
-uint64_t ArbiterView::Signature(uint32_t slot) const {
+uint64_t ArbiterView::Progress(uint32_t slot) const {
   const Peer& peer = peers_[slot];
   const HotSlot* hot = peer.hot.load(kRelaxed);
   if (hot == nullptr) return 0;
@@ -332,13 +336,19 @@ bool ArbiterView::StuckLocked(uint32_t slot, const Verdict& verdict, const Surve
   const bool in_flight = FlightCount(flight) > 0;
   if (slot != verdict.by && !in_flight) return false;
   Watched& watched = watched_[slot];
-  const uint64_t signature = Signature(slot);
-  if (watched.signature != signature || watched.since_ns == 0) {
-    watched.signature = signature;
+  const uint64_t progress = Progress(slot);
+  const uint64_t looks = hot->looks.load(kRelaxed);
+  if (watched.looks != looks || watched.looked_ns == 0) {
+    watched.looks = looks;
+    watched.looked_ns = now_ns;
+  }
+  if (watched.progress != progress || watched.since_ns == 0) {
+    watched.progress = progress;
     watched.since_ns = now_ns;
     watched.asked_ns = now_ns;
     return false;
   }
+  const int64_t unchanged = now_ns - watched.since_ns;
   if (same_pids_ && now_ns - watched.asked_ns >= kAskProcessNs) {
     watched.asked_ns = now_ns;
     const ControlSlot& entry = control_->slots[slot];
@@ -346,25 +356,26 @@ bool ArbiterView::StuckLocked(uint32_t slot, const Verdict& verdict, const Surve
                                               entry.start_time.load(kRelaxed));
     if (state == ProcessState::kDead) return true;
     // What a stopped process has in flight still runs; it is not waited for beyond its length.
-    if (state == ProcessState::kStopped &&
-        now_ns - watched.since_ns >= static_cast<int64_t>(in_flight ? survey.lmax_ns : 0)) {
-      return true;
-    }
+    const int64_t length = in_flight ? static_cast<int64_t>(survey.lmax_ns) : 0;
+    if (state == ProcessState::kStopped && unchanged >= length) return true;
   }
   // In flight: everything queued before it on the device may take its time too.
   if (in_flight) {
-    return now_ns - watched.since_ns >
-           std::max<int64_t>(kStuckFlightNs, 4 * static_cast<int64_t>(survey.lmax_ns));
+    return unchanged > std::max<int64_t>(kStuckFlightNs, 4 * static_cast<int64_t>(survey.lmax_ns));
   }
   // Waiting, first in line, with a free place: it could have gone.
   if (survey.in_flight >= control_->depth) {
     watched.since_ns = now_ns;
     return false;
   }
-  return now_ns - watched.since_ns > kStuckWaiterNs;
+  return now_ns - watched.looked_ns > kStuckWaiterNs || unchanged > kIdleWaiterNs;
 }
 
-bool ArbiterView::Sweep(const Verdict& verdict, const Survey& survey, int64_t now_ns) {
+bool ArbiterView::Sweep(const Verdict& verdict, Survey survey, int64_t now_ns) {
+  // What is in flight here counts for the depth and for how long the device may take, too.
+  const HotSlot& own = own_->hot[slot_];
+  survey.in_flight += FlightCount(own.flight.load(kRelaxed));
+  survey.lmax_ns = std::max<uint64_t>(survey.lmax_ns, own.lmax_ns.load(kRelaxed));
   absl::MutexLock lock(&mutex_);
   bool found = false;
   for (uint32_t word = 0; word < kSlotWords; ++word) {
@@ -404,11 +415,14 @@ void ArbiterView::ReturnIgnored() const {
         if (now == 0) now = clock_.MonotonicNanos();
         back = now >= watched.distrusted_until_ns;
       } else {
-        back = Signature(slot) != watched.signature;
+        const HotSlot* hot = peers_[slot].hot.load(kRelaxed);
+        back = Progress(slot) != watched.progress ||
+               (hot != nullptr && hot->looks.load(kRelaxed) != watched.looks);
       }
       if (back) {
         watched.distrusted_until_ns = 0;
         watched.since_ns = 0;
+        watched.looked_ns = 0;
         ignored_[word].fetch_and(~(uint64_t{1} << (slot % 64)), kRelaxed);
       } else {
         any = true;

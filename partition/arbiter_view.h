@@ -68,7 +68,7 @@ class ArbiterView {
 
   // Looks for peers that block without making progress, after the asker was blocked for a while.
   // True when one is left out from now on.
-  bool Sweep(const Verdict& verdict, const Survey& survey, int64_t now_ns);
+  bool Sweep(const Verdict& verdict, Survey survey, int64_t now_ns);
   // Leaves `slot` out for a while, whatever it does: it kept others waiting beyond all reason.
   void Distrust(uint32_t slot, int64_t now_ns);
 
@@ -80,8 +80,10 @@ class ArbiterView {
     std::atomic<uint64_t> info{0};  // see PackPeer
   };
   struct Watched {
-    uint64_t signature = 0;
-    int64_t since_ns = 0;
+    uint64_t progress = 0;  // launches begun and ended, when last looked at
+    int64_t since_ns = 0;   // unchanged since
+    uint64_t looks = 0;
+    int64_t looked_ns = 0;
     int64_t asked_ns = 0;  // the process's state
     uint64_t seat = 0;
     int64_t distrusted_until_ns = 0;
@@ -91,7 +93,7 @@ class ArbiterView {
   ArbiterView(SeatGrant& grant, const Clock& clock);
   absl::Status MapAll(SeatGrant& grant);
   void FetchRegions();
-  uint64_t Signature(uint32_t slot) const;
+  uint64_t Progress(uint32_t slot) const;
   bool StuckLocked(uint32_t slot, const Verdict& verdict, const Survey& survey, int64_t now_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReturnIgnored() const;
