@@ -12,16 +12,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "partition/arbiter_seat.h"
 
 namespace het::interpose {
 
 class Seat {
  public:
-  // One turn on the device; its fields belong to the seat that gave it.
-  struct Ticket {
-    uint64_t words[4] = {};
-  };
-
   virtual ~Seat() = default;
 
   // A turn for work of about `estimate_ns`, or nothing where others come first. Never blocks.

@@ -26,6 +26,7 @@ absl::StatusOr<Settings> ParseSettings(const Environment& environment) {
   Settings settings;
   settings.lease = Text(environment, "HET_LEASE");
   settings.socket = Text(environment, "HET_SOCKET");
+  settings.seat_socket = Text(environment, "HET_SEAT_SOCKET");
   settings.seat_fds = Text(environment, "HET_SEAT_FDS");
   settings.device = Text(environment, "HET_DEVICE");
 

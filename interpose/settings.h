@@ -2,7 +2,11 @@
 // it, children inherit it. Plain data; ParseSettings is pure but for the lookups it is given.
 //
 //   HET_LEASE, HET_SOCKET  the lease, and hetd's socket to attach to it through
-//   HET_SEAT_FDS           the lease as inherited descriptors, "control=5,own=6,slot=3,lease=0"
+//   HET_SEAT_SOCKET        a Unix socket where whoever owns the arbiter gives every process that
+//                          connects a seat (partition/grant_channel.h)
+//   HET_SEAT_FDS           one seat, for this process alone, as inherited descriptors:
+//                          "control=5,region=6,slot=3,epoch=1,lease=0,index=0" (index: the
+//                          region's)
 //   HET_DEVICE             the leased device: its UUID in het, or a part of "<platform>/<name>"
 //                          that only one device has
 //   HET_COMPUTE_UNITS      compute units the program is told; without it those of the device
@@ -30,6 +34,7 @@ struct UnitRange {
 struct Settings {
   std::string lease;
   std::string socket;
+  std::string seat_socket;
   std::string seat_fds;
   std::string device;
   uint32_t compute_units = 0;
@@ -37,7 +42,7 @@ struct Settings {
   bool arbitrate = true;
 
   // Whether the program is to run in a slice at all.
-  bool in_slice() const { return !lease.empty() || !seat_fds.empty(); }
+  bool in_slice() const { return !lease.empty() || !seat_socket.empty() || !seat_fds.empty(); }
 };
 
 using Environment = std::function<const char*(const char* name)>;

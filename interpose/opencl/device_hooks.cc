@@ -1,6 +1,7 @@
 // The program sees one platform with one device, of the slice's size.
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "interpose/opencl/hooks.h"
 #include "interpose/opencl/layer.h"
@@ -194,13 +195,27 @@ cl_context CL_API_CALL clCreateContextFromType(const cl_context_properties* prop
   return layer.next().clCreateContext(properties, 1, &view->device, notify, user_data, error_ret);
 }
 
+// Which devices can share with a GL context: the slice's, if it is among them, else none.
 cl_int CL_API_CALL clGetGLContextInfoKHR(const cl_context_properties* properties,
                                          cl_gl_context_info what, size_t room, void* value,
                                          size_t* needed) {
-  // It would name the GL device, leased or not. A slice is not offered for sharing with GL.
-  (void)properties, (void)what, (void)room, (void)value;
+  Layer& layer = *Layer::Get();
+  const DeviceView* view = layer.device();
+  if (view == nullptr) return CL_INVALID_OPERATION;
+  size_t bytes = 0;
+  const cl_int error = layer.next().clGetGLContextInfoKHR(properties, what, 0, nullptr, &bytes);
+  if (error != CL_SUCCESS) return error;
+  std::vector<cl_device_id> devices(bytes / sizeof(cl_device_id));
+  if (!devices.empty()) {
+    const cl_int listed =
+        layer.next().clGetGLContextInfoKHR(properties, what, bytes, devices.data(), nullptr);
+    if (listed != CL_SUCCESS) return listed;
+  }
+  if (std::find(devices.begin(), devices.end(), view->whole) != devices.end()) {
+    return Answer<cl_device_id>(view->device, room, value, needed);
+  }
   if (needed != nullptr) *needed = 0;
-  return CL_INVALID_OPERATION;
+  return CL_SUCCESS;
 }
 
 }  // namespace het::interpose::hook

@@ -153,14 +153,13 @@ absl::StatusOr<DeviceView> DeviceView::Find(const cl_icd_dispatch& next, const S
 
   DeviceView view;
   view.platform = chosen->platform;
-  view.device = chosen->device;
+  view.device = view.whole = chosen->device;
   view.uuid = chosen->uuid;
   view.name = chosen->name;
   if (settings.sub_device) {
     absl::StatusOr<cl_device_id> part = MakeSubDevice(next, *chosen, *settings.sub_device);
     if (!part.ok()) return part.status();
     view.device = *part;
-    view.is_sub_device = true;
   }
   if (next.clGetDeviceInfo(view.device, CL_DEVICE_TYPE, sizeof(view.type), &view.type, nullptr) !=
       CL_SUCCESS) {

@@ -20,7 +20,7 @@ namespace het::interpose {
 struct DeviceView {
   cl_platform_id platform = nullptr;
   cl_device_id device = nullptr;  // what the program gets: the device, or a part of it
-  bool is_sub_device = false;
+  cl_device_id whole = nullptr;   // the device itself
   cl_device_type type = 0;
   std::string uuid;
   std::string name;  // "<platform>/<device>"

@@ -22,6 +22,23 @@
   X(clReleaseMemObject) X(clSVMAlloc) X(clSVMFree) X(clEnqueueSVMFree)                        \
   X(clCreateFromGLBuffer) X(clCreateFromGLTexture) X(clCreateFromGLTexture2D)                 \
   X(clCreateFromGLTexture3D) X(clCreateFromGLRenderbuffer) X(clCreateFromEGLImageKHR)         \
+  /* work for the device */                                                                  \
+  X(clEnqueueNDRangeKernel) X(clEnqueueTask) X(clEnqueueNativeKernel) X(clEnqueueReadBuffer)  \
+  X(clEnqueueWriteBuffer) X(clEnqueueReadBufferRect) X(clEnqueueWriteBufferRect)              \
+  X(clEnqueueCopyBuffer) X(clEnqueueCopyBufferRect) X(clEnqueueReadImage)                     \
+  X(clEnqueueWriteImage) X(clEnqueueCopyImage) X(clEnqueueCopyImageToBuffer)                  \
+  X(clEnqueueCopyBufferToImage) X(clEnqueueFillBuffer) X(clEnqueueFillImage)                  \
+  X(clEnqueueMigrateMemObjects) X(clEnqueueMapBuffer) X(clEnqueueMapImage)                    \
+  X(clEnqueueUnmapMemObject) X(clEnqueueSVMMemcpy) X(clEnqueueSVMMemFill) X(clEnqueueSVMMap)  \
+  X(clEnqueueSVMUnmap) X(clEnqueueSVMMigrateMem)                                              \
+  /* which kernel it is, for estimates */                                                    \
+  X(clCreateKernel) X(clCreateKernelsInProgram) X(clCloneKernel)                              \
+  /* order, and what waits for what */                                                       \
+  X(clCreateCommandQueue) X(clCreateCommandQueueWithProperties) X(clSetCommandQueueProperty)  \
+  X(clReleaseCommandQueue) X(clFinish) X(clWaitForEvents) X(clGetEventInfo)                   \
+  X(clSetEventCallback) X(clCreateUserEvent) X(clSetUserEventStatus) X(clEnqueueMarker)       \
+  X(clEnqueueMarkerWithWaitList) X(clEnqueueBarrier) X(clEnqueueBarrierWithWaitList)          \
+  X(clEnqueueWaitForEvents)                                                                  \
   /* extension entry points launch and allocate too */                                       \
   X(clGetExtensionFunctionAddress) X(clGetExtensionFunctionAddressForPlatform)
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -54,11 +55,19 @@ void Layer::Start(const cl_icd_dispatch& next, const Settings& settings) {
 void Layer::Look() {
   if (seat_ == nullptr) return;
   absl::StatusOr<DeviceView> found = DeviceView::Find(next_, settings_);
-  if (found.ok()) {
-    view_ = *std::move(found);
-  } else {
-    Refuse(found.status());
+  if (!found.ok()) return Refuse(found.status());
+  if (settings_.arbitrate) {
+    watcher_ = std::make_unique<OpenClWatcher>(next_, found->version);
+    turns_ = std::make_unique<Turns>(*seat_, *watcher_);
+    // Registered after the driver's own, so it runs before them.
+    std::atexit([] { instance_->turns_->Stop(); });
   }
+  view_ = *std::move(found);
+}
+
+void Layer::SaySeatLost(const absl::Status& why) {
+  absl::call_once(said_,
+                  [&] { Say(absl::StrCat("launches are refused from now on: ", why.message())); });
 }
 
 const DeviceView* Layer::device() {

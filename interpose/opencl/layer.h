@@ -19,8 +19,10 @@
 #include "interpose/opencl/cl.h"
 #include "interpose/opencl/device_view.h"
 #include "interpose/opencl/memory.h"
+#include "interpose/opencl/watcher.h"
 #include "interpose/seat.h"
 #include "interpose/settings.h"
+#include "interpose/turns.h"
 
 namespace het::interpose {
 
@@ -39,6 +41,13 @@ class Layer {
   // Only when there is a device.
   MemoryAccount& memory() { return *memory_; }
 
+  // Null where launches take no turns.
+  Turns* turns() {
+    return forked_.load(std::memory_order_relaxed) ? nullptr : turns_.get();
+  }
+  // Once: why the program's launches fail from now on.
+  void SaySeatLost(const absl::Status& why);
+
   // The program's device, looked for on the first call. Null: it gets none.
   const DeviceView* device();
 
@@ -53,7 +62,9 @@ class Layer {
   Settings settings_;
   std::unique_ptr<Seat> seat_;  // null: refused
   std::unique_ptr<MemoryAccount> memory_;
-  absl::once_flag looked_;
+  std::unique_ptr<OpenClWatcher> watcher_;  // both made with the view
+  std::unique_ptr<Turns> turns_;
+  absl::once_flag looked_, said_;
   std::optional<DeviceView> view_;  // written once under looked_
   // relaxed: set in a forked child that has one thread.
   std::atomic<bool> forked_{false};
