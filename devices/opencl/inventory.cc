@@ -4,26 +4,21 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/units.h"
-#include "base/uuid.h"
 #include "devices/opencl/errors.h"
+#include "devices/opencl/identity.h"
 
 namespace het::opencl {
 namespace {
 
-// From cl_khr_device_uuid; spelt out because older headers lack it.
-constexpr cl_device_info kDeviceUuid = 0x106A;
-constexpr size_t kUuidBytes = 16;
 constexpr cl_int kPlatformNotFound = -1001;  // CL_PLATFORM_NOT_FOUND_KHR: no ICD at all
 constexpr int kOldestVersion = 120;
 constexpr uint64_t kMemoryStep = 64 * kMiB;
@@ -52,17 +47,14 @@ T DeviceValue(const Api& api, cl_device_id id, cl_device_info what, T otherwise)
                                                                                      : otherwise;
 }
 
-// The driver's UUID in canonical text; empty when it has none.
+// The bytes of the driver's UUID; empty when it has none.
 std::string DriverUuid(const Api& api, cl_device_id id) {
-  if (!absl::StrContains(DeviceText(api, id, CL_DEVICE_EXTENSIONS), "cl_khr_device_uuid"))
+  if (!absl::StrContains(DeviceText(api, id, CL_DEVICE_EXTENSIONS), kDeviceUuidExtension))
     return "";
-  std::string raw(kUuidBytes, '\0');
-  if (api.clGetDeviceInfo(id, kDeviceUuid, kUuidBytes, raw.data(), nullptr) != CL_SUCCESS)
+  std::string raw(kDeviceUuidBytes, '\0');
+  if (api.clGetDeviceInfo(id, kDeviceUuidQuery, raw.size(), raw.data(), nullptr) != CL_SUCCESS)
     return "";
-  if (raw == std::string(kUuidBytes, '\0')) return "";
-  const std::string hex = absl::BytesToHexString(raw);
-  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-",
-                      hex.substr(16, 4), "-", hex.substr(20));
+  return raw;
 }
 
 DeviceKind KindOf(cl_device_type type) {
@@ -128,7 +120,7 @@ void JudgeState(const Api& api, Found& found, int version) {
 }
 
 Found Describe(const Api& api, cl_platform_id platform, const std::string& platform_name,
-               cl_device_id id, const std::vector<uint32_t>& cores) {
+               cl_device_id id, const std::vector<uint32_t>& cores, DeviceNamer& namer) {
   Found found;
   found.platform = platform;
   found.id = id;
@@ -164,8 +156,9 @@ Found Describe(const Api& api, cl_platform_id platform, const std::string& platf
     found.partitions_by_counts = PartitionsByCounts(api, id);
     info.can_sub_divide = found.partitions_by_counts;
   }
-  info.uuid = DriverUuid(api, id);
-  found.driver_uuid = !info.uuid.empty();
+  const std::string driver_uuid = DriverUuid(api, id);
+  found.driver_uuid = DeviceNamer::IsDriverUuid(driver_uuid);
+  info.uuid = namer.Next(platform_name, info.name, driver_uuid);
   return found;
 }
 
@@ -222,7 +215,7 @@ absl::StatusOr<std::vector<Found>> FindDevices(const Api& api, const std::vector
   platforms.resize(count);
 
   std::vector<Found> found;
-  std::map<std::string, int> ordinals;  // by "<platform>/<device name>"
+  DeviceNamer namer;
   for (cl_platform_id platform : platforms) {
     const std::string name = PlatformText(api, platform, CL_PLATFORM_NAME);
     cl_uint devices = 0;
@@ -237,12 +230,7 @@ absl::StatusOr<std::vector<Found>> FindDevices(const Api& api, const std::vector
       continue;
     }
     for (cl_device_id id : ids) {
-      Found one = Describe(api, platform, name, id, cores);
-      const std::string path = absl::StrCat(name, "/", one.info.name);
-      const int ordinal = ordinals[path]++;
-      if (!one.driver_uuid)
-        one.info.uuid = UuidFromName(absl::StrCat("opencl/", path, "/", ordinal));
-      found.push_back(std::move(one));
+      found.push_back(Describe(api, platform, name, id, cores, namer));
     }
   }
   return WithoutDuplicates(std::move(found));

@@ -1,0 +1,79 @@
+#include "interpose/opencl/layer.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "interpose/attach.h"
+
+namespace het::interpose {
+namespace {
+
+// One write, so that the line stays whole among those of other threads. Not the log: the program's
+// user must see why there is no device, whatever HET_LOG says.
+void Say(absl::string_view text) {
+  const std::string line = absl::StrCat("het: ", text, "\n");
+  if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nobody listens
+}
+
+}  // namespace
+
+Layer* Layer::instance_ = nullptr;
+
+void Layer::Refuse(const absl::Status& why) {
+  Say(absl::StrCat("this program gets no OpenCL device: ", why.message()));
+}
+
+void Layer::StartRefused(const cl_icd_dispatch& next, const absl::Status& why) {
+  instance_ = new Layer(next);
+  instance_->Refuse(why);
+}
+
+void Layer::Start(const cl_icd_dispatch& next, const Settings& settings) {
+  auto* layer = new Layer(next);
+  layer->settings_ = settings;
+  absl::StatusOr<std::unique_ptr<Seat>> seat = Attach(settings);
+  if (seat.ok()) {
+    layer->seat_ = *std::move(seat);
+    layer->memory_ = std::make_unique<MemoryAccount>(layer->next_, *layer->seat_);
+  } else {
+    layer->Refuse(seat.status());
+  }
+  instance_ = layer;
+  pthread_atfork(nullptr, nullptr, [] {
+    instance_->forked_.store(true, std::memory_order_relaxed);
+    if (instance_->seat_ != nullptr) {
+      Say("a child made by fork without exec gets no OpenCL device; its parent keeps the lease");
+    }
+  });
+}
+
+void Layer::Look() {
+  if (seat_ == nullptr) return;
+  absl::StatusOr<DeviceView> found = DeviceView::Find(next_, settings_);
+  if (!found.ok()) return Refuse(found.status());
+  if (settings_.arbitrate) {
+    watcher_ = std::make_unique<OpenClWatcher>(next_, found->version);
+    turns_ = std::make_unique<Turns>(*seat_, *watcher_);
+    // Registered after the driver's own, so it runs before them.
+    std::atexit([] { instance_->turns_->Stop(); });
+  }
+  view_ = *std::move(found);
+}
+
+void Layer::SaySeatLost(const absl::Status& why) {
+  absl::call_once(said_,
+                  [&] { Say(absl::StrCat("launches are refused from now on: ", why.message())); });
+}
+
+const DeviceView* Layer::device() {
+  if (forked_.load(std::memory_order_relaxed)) return nullptr;
+  absl::call_once(looked_, [this] { Look(); });
+  return view_ ? &*view_ : nullptr;
+}
+
+}  // namespace het::interpose
