@@ -19,6 +19,7 @@
 #include "partition/arbiter_pages.h"
 #include "partition/arbiter_seat.h"
 #include "partition/grant_channel.h"
+#include "protocol/attach.h"
 
 namespace het::interpose {
 namespace {
@@ -114,11 +115,11 @@ absl::StatusOr<SeatGrant> FromDescriptors(const std::string& text) {
   return grant;
 }
 
-// The seam for hetd: its call that seats a process of a lease takes `lease` and `socket`.
 absl::StatusOr<SeatGrant> FromDaemon(const std::string& lease, const std::string& socket) {
-  return absl::UnimplementedError(
-      absl::StrCat("lease ", lease, ": this build of het cannot attach to hetd at \"", socket,
-                   "\"; HET_SEAT_SOCKET and HET_SEAT_FDS work"));
+  HET_ASSIGN_OR_RETURN(const std::unique_ptr<protocol::Client> client,
+                       protocol::Client::Connect(socket));
+  HET_ASSIGN_OR_RETURN(protocol::Attachment attachment, protocol::Attach(*client, lease));
+  return std::move(attachment.grant);
 }
 
 }  // namespace

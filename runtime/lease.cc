@@ -32,21 +32,19 @@ absl::StatusOr<Device*> LeaseHandle::device() {
     OpenOptions options;
     options.cores = grant_.slice.cores;
     options.compute_units = grant_.slice.compute_units;
-    HET_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, driver->Open(info_.uuid, options));
-    HET_RETURN_IF_ERROR(TakeSeat(*device));
-    device_ = std::move(device);
+    HET_ASSIGN_OR_RETURN(device_, driver->Open(info_.uuid, options));
+    const bool real_time = &device_->clock() == &Clock::Real();
+    if (seat_ != nullptr && grant_.slice.time_shared && real_time) {
+      gate_ = MakeRef<Gate>(seat_);
+      work_->GoThrough(gate_);
+    }
   }
   return device_.get();
 }
 
-absl::Status LeaseHandle::TakeSeat(Device& device) {
-  if (&device.clock() != &Clock::Real()) return absl::OkStatus();
-  HET_ASSIGN_OR_RETURN(const std::shared_ptr<ArbiterSeat> seat, session_->Attach(grant_));
-  if (seat == nullptr) return absl::OkStatus();
-  quota_->CountIn(seat);
-  if (!grant_.slice.time_shared) return absl::OkStatus();
-  gate_ = MakeRef<Gate>(seat);
-  work_->GoThrough(gate_);
+absl::Status LeaseHandle::TakeSeat() {
+  HET_ASSIGN_OR_RETURN(seat_, session_->Attach(grant_));
+  if (seat_ != nullptr) quota_->CountIn(seat_);
   return absl::OkStatus();
 }
 

@@ -32,6 +32,9 @@ class LeaseHandle final : public Handle {
 
   LeaseHandle(Ref<Session> session, Lease grant, const DeviceInfo& info);
   ~LeaseHandle() override;
+  // Takes this process's seat at the arbiter: from then on memory is counted with the lease's other
+  // processes, and launches wait their turn where the slice is time-shared. Before anything else.
+  absl::Status TakeSeat();
   // The grant is not this object's to give back after all.
   void Disown() { owned_ = false; }
 
@@ -49,7 +52,6 @@ class LeaseHandle final : public Handle {
   absl::StatusOr<Ref<QueueHandle>> CreateQueue(QueueKind kind);
 
  private:
-  absl::Status TakeSeat(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Make>
   absl::StatusOr<Ref<BufferHandle>> Charge(uint64_t bytes, Make make);
 
@@ -59,6 +61,7 @@ class LeaseHandle final : public Handle {
   const Ref<Quota> quota_;
   const Ref<WorkAccount> work_;
   bool owned_ = true;
+  std::shared_ptr<ArbiterSeat> seat_;  // null: the daemon has none to give
 
   absl::Mutex mutex_;
   std::unique_ptr<Device> device_ ABSL_GUARDED_BY(mutex_);

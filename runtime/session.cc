@@ -130,6 +130,8 @@ absl::StatusOr<std::vector<Ref<LeaseHandle>>> Session::Acquire(
         absl::StrCat("device ", requests[leases.size()].device,
                      " appeared after this session listed the devices; refresh it")));
   }
+  // Now rather than at the first launch: hetd is there, and work goes on when it is not.
+  for (const Ref<LeaseHandle>& lease : leases) HET_RETURN_IF_ERROR(lease->TakeSeat());
   // What is free has changed; a daemon that does not answer now is told by the next Refresh.
   List(false).IgnoreError();
   return leases;
