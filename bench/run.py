@@ -62,8 +62,8 @@ def mixed(programs):
     subprocess.run(programs.command("hetllm", "synth", *MIXED_SHAPE, "-o", model), check=True)
     programs.start_daemon()
     slices = pair_of(programs.json("hetctl", "get", "devices")["items"])
-    bench = programs.json("hetllm", "bench", "-m", model, "--slices", slices, "-p", "256", "-n", "16", "-b", "8")
-    print("command: hetllm bench -m SYNTH --slices cpu:50%,opencl:50% -p 256 -n 16 -b 8")
+    bench = programs.json("hetllm", "bench", "-m", model, "--slices", slices, "-p", "256", "-n", "8", "-b", "16")
+    print("command: hetllm bench -m SYNTH --slices cpu:50%,opencl:50% -p 256 -n 8 -b 16")
     print(f"{'':40} {'prefill tokens/s':>28} {'decode tokens/s':>28}")
     for config in bench["configurations"]:
         print(f"{config['name'][:40]:40} {spread(config['prefillTokensPerSecond']):>28} "

@@ -132,7 +132,7 @@ absl::Status GatedQueue::Take(Operation operation) {
     Advance();
     return absl::OkStatus();
   };
-  const absl::Status status = take();
+  absl::Status status = take();
   RunPutOff();
   return status;
 }
@@ -169,7 +169,7 @@ bool GatedQueue::WaitsReached(Operation& operation) {
 }
 
 absl::Status GatedQueue::PutOne(Operation& operation) {
-  const absl::Status status = operation.put(*behind_, Sync{operation.waits, operation.signal});
+  absl::Status status = operation.put(*behind_, Sync{operation.waits, operation.signal});
   ++batch_operations_;
   const bool ends =
       operation.flush || operation.signal.timeline || batch_operations_ >= kMostOperations;
