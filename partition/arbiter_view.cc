@@ -19,12 +19,11 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kTotal = std::memory_order_seq_cst;
 
 // A peer's `info`: lease 16 bits, class 8 bits, flags 8 bits, and virtual per device time in 16.16
-// (10000 / weight), which saves a division per peer.
+// (RateOf).
 constexpr uint64_t kPeerGuaranteed = uint64_t{1} << 24;
 uint64_t PackPeer(uint32_t lease, const LeaseTerms& terms) {
-  const uint64_t rate = (uint64_t{10000} << 16) / terms.weight;
   return lease | uint64_t{terms.klass} << 16 | (terms.guaranteed ? kPeerGuaranteed : 0) |
-         rate << 32;
+         uint64_t{terms.rate} << 32;
 }
 
 // No peer may claim more than this is worth.
@@ -48,7 +47,7 @@ LeaseTerms UnpackLease(uint64_t info) {
   terms.guaranteed = policy == Policy::kGuaranteed;
   terms.capped = policy == Policy::kCapped;
   terms.klass = ClassOf((info >> kLeasePriorityShift) & 0xff, policy == Policy::kBestEffort);
-  terms.weight = std::clamp<uint64_t>(info >> kLeaseWeightShift, 1, 10000);
+  terms.rate = RateOf(info >> kLeaseWeightShift);
   return terms;
 }
 
@@ -72,6 +71,7 @@ ArbiterView::ArbiterView(SeatGrant& grant, const Clock& clock)
       own_region_(grant.region),
       provider_(std::move(grant.provider)),
       peers_(new Peer[kSlots]),
+      others_(new std::atomic<const HotSlot*>[kSlots]),
       watched_(new Watched[kSlots]) {}
 
 ArbiterView::~ArbiterView() {
@@ -126,6 +126,7 @@ void ArbiterView::Refresh() {
   // acquire pairs with Announce. Read first: a change during the pass leaves the view stale.
   const uint64_t generation = control_->generation.load(std::memory_order_acquire);
   uint32_t words = 0;
+  uint32_t others = 0;
   bool missing = false;
   for (uint32_t word = 0; word < kSlotWords; ++word) {
     const uint64_t bits = control_->active[word].load(std::memory_order_acquire);
@@ -143,6 +144,7 @@ void ArbiterView::Refresh() {
       peer.tags.store(page != nullptr ? &page->tags[lease] : nullptr, kRelaxed);
       peer.hot.store(page != nullptr ? &page->hot[slot] : nullptr, kRelaxed);
       missing |= page == nullptr;
+      if (page != nullptr && slot != slot_) others_[others++].store(&page->hot[slot], kRelaxed);
       // Somebody else sits there now.
       const uint64_t seat = entry.seat.load(kRelaxed);
       if (watched_[slot].seat != seat) {
@@ -155,6 +157,9 @@ void ArbiterView::Refresh() {
     if (bits != 0) words = word + 1;
   }
   words_.store(words, kRelaxed);
+  // release: whoever reads the count finds that many lines.
+  others_count_.store(others, std::memory_order_release);
+  not_quiet_.store(missing ? 1 : 0, kRelaxed);
   seen_.store(generation, kRelaxed);
   if (missing && provider_ && !fetching_ && !closing_ &&
       clock_.MonotonicNanos() >= fetch_after_ns_) {
@@ -186,6 +191,16 @@ void ArbiterView::FetchRegions() {
   fetching_ = false;
   fetch_after_ns_ = clock_.MonotonicNanos() + kFetchAgainNs;
   seen_.store(0, kRelaxed);  // no generation is 0: the next decision refreshes
+}
+
+bool ArbiterView::AnySeatAbove(uint32_t klass) const {
+  for (uint32_t word = 0; word < words_.load(kRelaxed); ++word) {
+    for (uint64_t bits = active_[word].load(kRelaxed); bits != 0; bits &= bits - 1) {
+      const uint32_t slot = word * 64 + __builtin_ctzll(bits);
+      if (((peers_[slot].info.load(kRelaxed) >> 16) & 0xff) > klass) return true;
+    }
+  }
+  return false;
 }
 
 Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) const {
@@ -266,7 +281,7 @@ Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) co
       const uint64_t last_ns =
           std::max<uint64_t>(std::min(hot->lmax_ns.load(kRelaxed), kMostLmaxNs),
                              std::min(FlightNs(flight), kMostEstimateNs));
-      const uint64_t before = peer_tag - (last_ns * (info >> 32) >> 16);
+      const uint64_t before = peer_tag - VirtualCost(last_ns, info >> 32);
       if (!survey.active.any() || TagDifference(before, survey.floor) < 0) survey.floor = before;
       survey.active.Offer(slot, lease, peer_tag);
       if (waits) survey.waiting.Offer(slot, lease, peer_tag);
