@@ -61,6 +61,7 @@ ArbiterLease Arbiters::TermsOf(const Lease& lease) const {
   terms.priority = ClassOf(slice.priority);
   terms.memory_quota = slice.memory_bytes;
   terms.uid = lease.uid;
+  terms.id = lease.id;
   const absl::StatusOr<const DeviceInfo*> device = ledger_.FindDevice(slice.device);
   const size_t cores = ledger_.CoresOf(slice).size();
   if (slice.time_shared && device.ok() && cores > 0) {
@@ -69,6 +70,48 @@ ArbiterLease Arbiters::TermsOf(const Lease& lease) const {
         Share::OfParts(static_cast<uint32_t>(std::clamp<uint64_t>(parts, 1, Share::kWhole)));
   }
   return terms;
+}
+
+std::vector<ProcessId> Arbiters::Recover() {
+  std::vector<ProcessId> processes;
+  for (ArbiterHost::Found& found : ArbiterHost::FindPages()) {
+    absl::StatusOr<std::unique_ptr<ArbiterHost>> adopted =
+        ArbiterHost::Adopt(std::move(found), clock_);
+    if (!adopted.ok()) {
+      Log().warn("an arbiter of a hetd before this one is left alone: {}",
+                 adopted.status().ToString());
+      continue;
+    }
+    ArbiterHost& host = **adopted;
+    const std::string key = host.device();
+    std::map<uint32_t, std::string> lease_of_index;
+    for (const auto& [index, terms] : host.Leases()) {
+      const auto lease = book_.leases().find(terms.id);
+      // Another hetd's, perhaps: one with a book of its own.
+      if (lease == book_.leases().end() || entries_.contains(terms.id)) continue;
+      lease_of_index[index] = terms.id;
+    }
+    if (lease_of_index.empty() || hosts_.contains(key)) continue;
+    for (const auto& [index, terms] : host.Leases()) {
+      if (!lease_of_index.contains(index)) (void)host.RemoveLease(index);
+    }
+    for (const auto& [index, id] : lease_of_index) {
+      entries_[id] = Entry{key, index, Slice(), {}};  // published anew by Sync
+    }
+    for (const ArbiterHost::Seated& seat : host.Seats()) {
+      const ProcessId process = {seat.pid, seat.start_time};
+      if (!IsAlive(process)) {
+        (void)host.Unseat(seat.slot);
+        continue;
+      }
+      seats_[process].push_back({lease_of_index.at(seat.lease), seat.slot});
+      processes.push_back(process);
+    }
+    Log().info("goes on with the arbiter of {}: {} leases, {} processes", key,
+               lease_of_index.size(), host.Seats().size());
+    hosts_[key] = *std::move(adopted);
+  }
+  return processes;
 }
 
 absl::StatusOr<Arbiters::Seated> Arbiters::Attach(const Lease& lease, const ProcessId& process) {

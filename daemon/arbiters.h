@@ -31,6 +31,10 @@ class Arbiters {
   Arbiters(const Ledger& ledger, const LeaseBook& book, const Clock& clock)
       : ledger_(ledger), book_(book), clock_(clock) {}
 
+  // Goes on with the arbiters that a hetd before this one left to the processes of its leases, once
+  // the book and the inventory are known. Gives the processes that are seated.
+  std::vector<ProcessId> Recover();
+
   // What Attach answers: the seat's numbers, and the descriptors that go with it.
   struct Seated {
     Json seat;

@@ -78,6 +78,9 @@ absl::Status Daemon::Begin() {
     // It may have ended since.
     if (!watch_.Watch(process).ok()) book_.ReclaimProcess(process);
   }
+  for (const ProcessId& process : arbiters_.Recover()) {
+    if (!watch_.Watch(process).ok()) arbiters_.Reap(process);
+  }
   HET_RETURN_IF_ERROR(StartHandles());
   methods_.AnswerThrough(&server_);
   HET_RETURN_IF_ERROR(server_.Listen(socket_path_));
@@ -146,6 +149,7 @@ void Daemon::Stop() {
 void Daemon::SetDevices(std::vector<DeviceInfo> devices) {
   ledger_.SetInventory(std::move(devices));
   known_.devices = true;
+  arbiters_.Sync();  // what a share means depends on the cores there are
   methods_.SetKnown(known_);
 }
 

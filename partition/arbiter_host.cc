@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +43,11 @@ absl::Status CheckLease(const ArbiterLease& lease) {
   return absl::OkStatus();
 }
 
+uint64_t NewInstance() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
 uint64_t PidNamespace() {
   struct stat info;
   return stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
@@ -62,20 +68,14 @@ absl::StatusOr<std::unique_ptr<ArbiterHost>> ArbiterHost::Create(const std::stri
     return absl::InvalidArgumentError(
         absl::StrCat("asked for ", options.depth, " launches in flight; 1 to 64 are possible"));
   }
+  const uint64_t instance = NewInstance();
   absl::StatusOr<SharedPages> pages =
-      SharedPages::Create("het-arbiter-control", sizeof(ControlPage), geteuid());
+      SharedPages::Create(arbiter::ControlName(instance), sizeof(ControlPage));
   if (!pages.ok()) return pages.status();
-  std::unique_ptr<ArbiterHost> host(new ArbiterHost(options, *std::move(pages)));
-  std::strncpy(host->control().device, device.c_str(), sizeof(ControlPage::device) - 1);
-  host->Beat();
-  return host;
-}
-
-ArbiterHost::ArbiterHost(const ArbiterOptions& options, SharedPages control_pages)
-    : clock_(options.clock != nullptr ? *options.clock : Clock::Real()),
-      control_(std::move(control_pages)) {
+  const Clock& clock = options.clock != nullptr ? *options.clock : Clock::Real();
+  std::unique_ptr<ArbiterHost> host(new ArbiterHost(clock, *std::move(pages)));
   // The file is zeroed, and zero is the initial value of every atomic in it.
-  ControlPage& page = control();
+  ControlPage& page = host->control();
   page.version = arbiter::kLayoutVersion;
   page.bytes = sizeof(ControlPage);
   page.depth = options.depth;
@@ -83,10 +83,14 @@ ArbiterHost::ArbiterHost(const ArbiterOptions& options, SharedPages control_page
   page.run_ahead_ns = options.run_ahead_ns;
   page.hold_ns = options.hold_ns;
   page.pid_namespace = PidNamespace();
+  page.instance = instance;
+  std::strncpy(page.device, device.c_str(), sizeof(page.device) - 1);
   page.magic = arbiter::kControlMagic;
   page.generation.store(1, kRelaxed);
-  for (uint32_t slot = 0; slot < arbiter::kSlots; ++slot) free_slots_.push_back({slot, 0, 0});
-  for (uint32_t lease = 0; lease < arbiter::kLeases; ++lease) free_leases_.push_back(lease);
+  for (uint32_t slot = 0; slot < arbiter::kSlots; ++slot) host->free_slots_.push_back({slot, 0, 0});
+  for (uint32_t lease = 0; lease < arbiter::kLeases; ++lease) host->free_leases_.push_back(lease);
+  host->Beat();
+  return host;
 }
 
 ArbiterHost::~ArbiterHost() = default;
@@ -98,18 +102,10 @@ void ArbiterHost::Announce() {
 
 void ArbiterHost::Beat() { control().heartbeat_ns.store(clock_.MonotonicNanos(), kRelaxed); }
 
-absl::StatusOr<uint32_t> ArbiterHost::RegionOf(uid_t uid) {
-  for (uint32_t index = 0; index < regions_.size(); ++index) {
-    if (regions_[index].uid == uid) return index;
-  }
-  if (regions_.size() == arbiter::kRegions) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the arbiter has room for ", arbiter::kRegions, " users; all are taken"));
-  }
+absl::Status ArbiterHost::MakeRegion(uint32_t index, uid_t uid) {
   absl::StatusOr<SharedPages> pages =
-      SharedPages::Create("het-arbiter-region", sizeof(RegionPage), uid);
+      SharedPages::Create(arbiter::RegionName(control().instance, index), sizeof(RegionPage));
   if (!pages.ok()) return pages.status();
-  const uint32_t index = regions_.size();
   auto* page = static_cast<RegionPage*>(pages->data());
   page->version = arbiter::kLayoutVersion;
   page->bytes = sizeof(RegionPage);
@@ -119,6 +115,19 @@ absl::StatusOr<uint32_t> ArbiterHost::RegionOf(uid_t uid) {
   regions_.push_back({uid, *std::move(pages)});
   control().regions[index].uid.store(uid, kRelaxed);
   control().regions[index].present.store(1, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> ArbiterHost::RegionOf(uid_t uid) {
+  for (uint32_t index = 0; index < regions_.size(); ++index) {
+    if (regions_[index].uid == uid) return index;
+  }
+  if (regions_.size() == arbiter::kRegions) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the arbiter has room for ", arbiter::kRegions, " users; all are taken"));
+  }
+  const auto index = static_cast<uint32_t>(regions_.size());
+  HET_RETURN_IF_ERROR(MakeRegion(index, uid));
   return index;
 }
 
@@ -133,6 +142,7 @@ absl::StatusOr<UniqueFd> ArbiterHost::RegionDescriptor(uint32_t region) const {
 void ArbiterHost::Publish(uint32_t index, const LeaseRecord& record) {
   ControlLease& entry = control().leases[index];
   const ArbiterLease& lease = record.lease;
+  std::strncpy(entry.id, lease.id.c_str(), sizeof(entry.id) - 1);
   entry.region.store(record.region, kRelaxed);
   // seq_cst with the sum in ChangeLease: a client that adds memory and then reads the quota, and an
   // owner that stores the quota and then reads the memory, cannot both miss the other.
@@ -373,6 +383,24 @@ absl::StatusOr<ArbiterUsage> ArbiterHost::Usage(uint32_t lease) const {
     }
   }
   return usage;
+}
+
+const char* ArbiterHost::device() const { return control().device; }
+
+std::vector<ArbiterHost::Seated> ArbiterHost::Seats() const {
+  std::vector<Seated> seats;
+  for (const auto& [slot, lease] : lease_of_slot_) {
+    const ControlSlot& entry = control().slots[slot];
+    seats.push_back({slot, lease, static_cast<pid_t>(entry.pid.load(kRelaxed)),
+                     entry.start_time.load(kRelaxed)});
+  }
+  return seats;
+}
+
+std::vector<std::pair<uint32_t, ArbiterLease>> ArbiterHost::Leases() const {
+  std::vector<std::pair<uint32_t, ArbiterLease>> leases;
+  for (const auto& [index, record] : leases_) leases.emplace_back(index, record.lease);
+  return leases;
 }
 
 absl::StatusOr<ArbiterLease> ArbiterHost::LeaseOf(uint32_t lease) const {

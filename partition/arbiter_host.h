@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +52,7 @@ struct ArbiterLease {
   uint32_t priority = 1;
   uint64_t memory_quota = 0;  // bytes
   uid_t uid = 0;              // whose processes hold it
+  std::string id = {};        // at most 39 bytes: by it an owner that was restarted knows the lease
 };
 
 struct ArbiterUsage {
@@ -68,7 +70,28 @@ class ArbiterHost {
  public:
   static absl::StatusOr<std::unique_ptr<ArbiterHost>> Create(const std::string& device,
                                                              const ArbiterOptions& options = {});
+  // The pages of an owner that ended, as its clients still map them; only those of this process's
+  // user. What there is to adopt on this machine.
+  struct Found {
+    SharedPages control;
+    std::map<uint32_t, SharedPages> regions;
+  };
+  static std::vector<Found> FindPages();
+  // Goes on with them. Leases, seats, what is reserved and who is owed what are as they were; only
+  // the history of seats that had gone is lost. FailedPrecondition for pages of another version.
+  static absl::StatusOr<std::unique_ptr<ArbiterHost>> Adopt(Found found,
+                                                            const Clock& clock = Clock::Real());
   ~ArbiterHost();
+
+  const char* device() const;
+  struct Seated {
+    uint32_t slot = 0;
+    uint32_t lease = 0;
+    pid_t pid = 0;
+    uint64_t start_time = 0;
+  };
+  std::vector<Seated> Seats() const;
+  std::vector<std::pair<uint32_t, ArbiterLease>> Leases() const;
 
   // The index of the new lease.
   absl::StatusOr<uint32_t> AddLease(const ArbiterLease& lease);
@@ -110,7 +133,11 @@ class ArbiterHost {
     arbiter::RegionPage* page() const;
   };
 
-  ArbiterHost(const ArbiterOptions& options, SharedPages control);
+  ArbiterHost(const Clock& clock, SharedPages control)
+      : clock_(clock), control_(std::move(control)) {}
+  absl::Status MakeRegion(uint32_t index, uid_t uid);
+  void ReadLeases();
+  void ReadSeats();
   arbiter::ControlPage& control() const;
   absl::StatusOr<uint32_t> RegionOf(uid_t uid);
   std::optional<uint32_t> TakeFreeSlot();

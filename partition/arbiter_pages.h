@@ -16,12 +16,23 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 
 namespace het::arbiter {
 
 inline constexpr uint64_t kControlMagic = 0x316c746341746548;  // "HetActl1"
 inline constexpr uint64_t kRegionMagic = 0x316e676541746548;   // "HetAegn1"
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
+
+// The names of the memfds, which nobody can change: what belongs together, and whose it is.
+inline std::string ControlName(uint64_t instance) {
+  return absl::StrCat("het-arbiter-", absl::Hex(instance, absl::kZeroPad16));
+}
+inline std::string RegionName(uint64_t instance, uint32_t region) {
+  return absl::StrCat(ControlName(instance), "-", region);
+}
 
 inline constexpr uint32_t kSlots = 1024;
 inline constexpr uint32_t kSlotWords = kSlots / 64;
@@ -50,7 +61,9 @@ struct alignas(64) ControlLease {
   std::atomic<uint64_t> memory_quota;  // bytes
   std::atomic<uint32_t> region;
   std::atomic<uint32_t> generation;  // grows when the index is used again
+  char id[40];                       // for an owner that comes back; written before `info`
 };
+static_assert(sizeof(ControlLease) == 64);
 
 // `seat` of a slot: epoch (upper 32 bits) and whether it is taken. A seat whose epoch differs from
 // the one it was granted with has been taken away.
@@ -81,6 +94,7 @@ struct ControlPage {
   uint64_t run_ahead_ns;   // how far a tenant that is alone may run ahead
   uint64_t hold_ns;        // longest wait for a peer that is owed and about to come back
   uint64_t pid_namespace;  // inode of the owner's; pids mean nothing in another
+  uint64_t instance;       // random: part of the names of this page and its regions
   char device[64];
 
   alignas(64) std::atomic<uint64_t> generation;          // raised after every change below

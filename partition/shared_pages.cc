@@ -25,7 +25,7 @@ SharedPages::~SharedPages() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
 
-absl::StatusOr<SharedPages> SharedPages::Create(const std::string& name, size_t bytes, uid_t uid) {
+absl::StatusOr<SharedPages> SharedPages::Create(const std::string& name, size_t bytes) {
   UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("make shared memory ", name));
   if (fchmod(fd.get(), 0600) != 0) return ErrnoStatus(errno, "set the mode of shared memory");
@@ -34,9 +34,6 @@ absl::StatusOr<SharedPages> SharedPages::Create(const std::string& name, size_t 
   }
   if (fcntl(fd.get(), F_ADD_SEALS, kSizeSeals) != 0) {
     return ErrnoStatus(errno, "seal the size of shared memory");
-  }
-  if (uid != geteuid() && fchown(fd.get(), uid, static_cast<gid_t>(-1)) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("give shared memory to user ", uid));
   }
   return Map(std::move(fd), bytes, /*writable=*/true);
 }

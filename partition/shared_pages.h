@@ -50,10 +50,10 @@ class SharedPages {
   }
   ~SharedPages();
 
-  // Zeroed memory, mapped for writing, its size sealed. The file belongs to `uid` with mode 0600
-  // (a memfd is 0777 by birth: anybody holding a read-only descriptor could open it again for
-  // writing); PermissionDenied when this process may not give it to `uid`.
-  static absl::StatusOr<SharedPages> Create(const std::string& name, size_t bytes, uid_t uid);
+  // Zeroed memory, mapped for writing, its size sealed, of mode 0600 (a memfd is 0777 by birth:
+  // anybody holding a read-only descriptor could open it again for writing). It belongs to this
+  // process's user, so that only the descriptors it hands out can write.
+  static absl::StatusOr<SharedPages> Create(const std::string& name, size_t bytes);
   // Maps what somebody else made; takes the descriptor. FailedPrecondition when it is not sealed or
   // smaller than `bytes`.
   static absl::StatusOr<SharedPages> Map(UniqueFd fd, size_t bytes, bool writable);

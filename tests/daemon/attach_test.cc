@@ -159,6 +159,35 @@ TEST(Attach, GoesOnWithoutHetd) {
   EXPECT_FALSE(seat->Reserve(1).ok()) << "the quota holds without hetd too";
 }
 
+TEST(Attach, ARestartedHetdGoesOnWithTheSameArbiter) {
+  HetdProcess hetd;
+  hetd.Start();
+  const auto client = hetd.Connect();
+  const auto lease = client->Acquire(AcquireOf("gpu-a", 30, kGiB));
+  // Found again through the descriptors of a living process other than this one's hetd.
+  const pid_t child = ChildThatReserves(hetd, lease->front().id, 700 * kMiB);
+  const pid_t dies = ChildThatReserves(hetd, lease->front().id, 100 * kMiB);
+  const auto seat = Sit(hetd, lease->front().id);
+  ASSERT_NE(seat, nullptr);
+  hetd.Kill(SIGKILL);
+  KillAndReap(dies);
+  hetd.Start();
+
+  EXPECT_EQ(UsageOf(hetd).memory_bytes, 700 * kMiB);
+  EXPECT_EQ(UsageOf(hetd).processes, 2u) << "the one that died meanwhile is reaped";
+  protocol::ResizeRequest request;
+  request.leases = {{lease->front().id, 0}};
+  request.memory_bytes = 800 * kMiB;
+  ASSERT_TRUE(client->Resize(request).ok());
+  EXPECT_EQ(seat->memory_limit(), 800 * kMiB) << "its processes hear the new hetd";
+  EXPECT_FALSE(seat->Reserve(101 * kMiB).ok());
+  const auto late = Sit(hetd, lease->front().id);
+  ASSERT_NE(late, nullptr);
+  EXPECT_EQ(late->memory_used(), 700 * kMiB) << "who comes later sits at the same table";
+  KillAndReap(child);
+  EXPECT_TRUE(Eventually([&] { return late->memory_used() == 0; }, 1000));
+}
+
 TEST(Attach, ReleaseTakesTheSeatsAway) {
   HetdProcess hetd;
   hetd.Start();
