@@ -150,7 +150,23 @@ void Daemon::SetDevices(std::vector<DeviceInfo> devices) {
   ledger_.SetInventory(std::move(devices));
   known_.devices = true;
   arbiters_.Sync();  // what a share means depends on the cores there are
+  CutNamedSlices();
   methods_.SetKnown(known_);
+}
+
+void Daemon::CutNamedSlices() {
+  const Caller self = {geteuid(), {}, /*admin=*/true};
+  for (SliceRequest slice : options_.config.slices) {
+    if (book_.HasNamed(slice.name)) continue;
+    const absl::StatusOr<const DeviceInfo*> device = ledger_.FindMeant(slice.device);
+    absl::Status cut = device.status();
+    if (device.ok()) {
+      slice.device = (*device)->uuid;
+      cut = book_.Create(self, slice).status();
+    }
+    if (!cut.ok())
+      Log().error("slice {} of hetd.toml is not there: {}", slice.name, cut.ToString());
+  }
 }
 
 void Daemon::EndTurn() {

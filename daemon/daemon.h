@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "daemon/arbiters.h"
+#include "daemon/config.h"
 #include "daemon/discovery.h"
 #include "daemon/instance_lock.h"
 #include "daemon/lease_book.h"
@@ -32,6 +33,7 @@ struct DaemonOptions {
   std::string state_dir;    // the store
   Discovery::Options discovery;
   Server::Limits limits;
+  Config config;
 };
 
 class Daemon {
@@ -58,6 +60,8 @@ class Daemon {
   absl::Status StartHandles();
   void Stop();
   void SetDevices(std::vector<DeviceInfo> devices);
+  // Cuts the slices of hetd.toml that are not there yet.
+  void CutNamedSlices();
   // Before and after the loop waits: makes everything of this turn durable and answers it.
   void EndTurn();
   void ArmExpiry();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -76,16 +77,129 @@ void LeaseBook::Put(Lease lease) {
   dirty_.insert(id);
 }
 
-void LeaseBook::Remove(const std::string& id) {
+void LeaseBook::Erase(const std::string& id) {
   ++changes_;
   const auto it = leases_.find(id);
   history_.emplace_back(id, it->second);
   dirty_.insert(id);
   Unindex(it->second);
-  const absl::Status released = ledger_.Release(it->second.slice.id);
-  if (!released.ok()) Log().error("lease {}: {}", id, released.ToString());
   leases_.erase(it);
+}
+
+void LeaseBook::Remove(const std::string& id) {
+  const Lease& lease = leases_.at(id);
+  const Slice slice = lease.slice;
+  const uid_t uid = lease.uid;
+  const bool available = lease.state == LeaseState::kAvailable;
+  Erase(id);
   ++freed_;
+  if (!slice.name.empty() && !available) return PutAvailable(slice, uid);
+  const absl::Status released = ledger_.Release(slice.id);
+  if (!released.ok()) Log().error("lease {}: {}", id, released.ToString());
+}
+
+void LeaseBook::PutAvailable(const Slice& slice, uid_t uid) {
+  Lease lease;
+  lease.id = NewUuid();
+  lease.uid = uid;
+  lease.holder = Holder::kManual;
+  lease.state = LeaseState::kAvailable;
+  lease.slice = slice;
+  lease.generation = ++generation_;
+  Put(std::move(lease));
+}
+
+const Lease* LeaseBook::FindNamed(const std::string& name) const {
+  for (const auto& [id, lease] : leases_) {
+    if (lease.slice.name == name) return &lease;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<Slice> LeaseBook::Create(const Caller& caller, const SliceRequest& slice) {
+  if (!caller.admin) {
+    return absl::PermissionDeniedError(
+        "named slices are cut by root and by the user hetd runs as; acquire one ad hoc");
+  }
+  const auto is_legal = [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_';
+  };
+  if (slice.name.empty() || slice.name.size() > 64 ||
+      !std::all_of(slice.name.begin(), slice.name.end(), is_legal)) {
+    return InvalidField(
+        "name",
+        absl::StrCat("\"", slice.name, "\" must be 1 to 64 letters, digits, '.', '-' or '_'"));
+  }
+  if (FindNamed(slice.name) != nullptr) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("there is a slice \"", slice.name, "\"; delete it first"));
+  }
+  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, ledger_.TryAcquire({&slice, 1}));
+  PutAvailable(granted.front(), caller.uid);
+  return granted.front();
+}
+
+absl::Status LeaseBook::Delete(const Caller& caller, const std::string& name) {
+  if (!caller.admin) {
+    return absl::PermissionDeniedError(
+        "named slices are deleted by root and by the user hetd runs as");
+  }
+  const Lease* lease = FindNamed(name);
+  if (name.empty() || lease == nullptr) {
+    return absl::NotFoundError(absl::StrCat("there is no slice named \"", name, "\""));
+  }
+  if (lease->state != LeaseState::kAvailable) {
+    return absl::FailedPreconditionError(absl::StrCat("slice ", name, " is leased by ",
+                                                      lease->tenant, " (lease ", lease->id,
+                                                      "); release that first"));
+  }
+  Remove(std::string(lease->id));
+  return absl::OkStatus();
+}
+
+// The slices of a request: named ones as they were cut, the others from what is free. All or none.
+absl::StatusOr<std::vector<Slice>> LeaseBook::Grant(absl::Span<const SliceRequest> slices) {
+  std::vector<SliceRequest> ad_hoc;
+  std::vector<std::string> taken;
+  for (const SliceRequest& slice : slices) {
+    if (slice.name.empty()) {
+      ad_hoc.push_back(slice);
+      continue;
+    }
+    const Lease* lease = FindNamed(slice.name);
+    if (lease == nullptr) {
+      return absl::NotFoundError(absl::StrCat("there is no slice named \"", slice.name,
+                                              "\"; hetctl get slices lists what there is"));
+    }
+    const bool twice = std::find(taken.begin(), taken.end(), lease->id) != taken.end();
+    if (lease->state != LeaseState::kAvailable || twice) {
+      Shortage shortage;
+      shortage.device = lease->slice.device;
+      shortage.requested = {lease->slice.share, lease->slice.memory_bytes};
+      shortage.never_fits = twice;
+      return NoCapacity(
+          absl::StrCat("asked slice ", slice.name, twice ? " twice" : ", which is leased by ",
+                       twice ? "" : lease->tenant),
+          shortage);
+    }
+    taken.push_back(lease->id);
+  }
+  std::vector<Slice> fresh;
+  if (!ad_hoc.empty()) {
+    HET_ASSIGN_OR_RETURN(fresh, ledger_.TryAcquire(ad_hoc));
+  }
+  std::vector<Slice> granted;
+  size_t next_fresh = 0, next_taken = 0;
+  for (const SliceRequest& slice : slices) {
+    if (slice.name.empty()) {
+      granted.push_back(fresh[next_fresh++]);
+    } else {
+      const std::string id = taken[next_taken++];
+      granted.push_back(leases_.at(id).slice);
+      Erase(id);  // the slice stays booked
+    }
+  }
+  return granted;
 }
 
 absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
@@ -97,7 +211,7 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
         "or "
         "lives in another pid namespace); ask with holder \"manual\"");
   }
-  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, ledger_.TryAcquire(slices));
+  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, Grant(slices));
   const int64_t now = clock_.BoottimeNanos();
   std::vector<Lease> leases;
   for (const Slice& slice : granted) {
@@ -129,6 +243,9 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Find(const Caller& caller,
       return absl::NotFoundError(absl::StrCat("no lease ", ref.id, "; it has ended, or never was"));
     }
     const Lease& lease = it->second;
+    if (lease.state == LeaseState::kAvailable) {
+      return absl::NotFoundError(absl::StrCat("nobody has leased slice ", lease.slice.name));
+    }
     if (lease.uid != caller.uid && !caller.admin) {
       return absl::PermissionDeniedError(absl::StrCat("lease ", ref.id, " belongs to user ",
                                                       lease.uid, ", you are user ", caller.uid));

@@ -53,6 +53,13 @@ class LeaseBook {
   absl::StatusOr<std::vector<Lease>> Renew(const Caller& caller,
                                            const protocol::LeaseChange& change);
 
+  // Named slices: cut by an administrator, leased by name, and there again when the lease ends.
+  // Create: AlreadyExists. Delete: NotFound, FailedPrecondition while it is leased. Both:
+  // PermissionDenied for others.
+  absl::StatusOr<Slice> Create(const Caller& caller, const SliceRequest& slice);
+  absl::Status Delete(const Caller& caller, const std::string& name);
+  bool HasNamed(const std::string& name) const { return FindNamed(name) != nullptr; }
+
   // What Resize changes; what is not given stays.
   struct Sizes {
     std::optional<Share> share;
@@ -99,7 +106,13 @@ class LeaseBook {
 
  private:
   void Put(Lease lease);
+  // The slice is free again, or, when it is a named one, available again.
   void Remove(const std::string& id);
+  void Erase(const std::string& id);
+  void PutAvailable(const Slice& slice, uid_t uid);
+  // The lease that has the named slice now, also the one that stands for nobody.
+  const Lease* FindNamed(const std::string& name) const;
+  absl::StatusOr<std::vector<Slice>> Grant(absl::Span<const SliceRequest> slices);
   size_t Reclaim(const std::vector<std::string>& ids, const char* reason);
   absl::Status WriteBatch();
   void Undo();

@@ -1,6 +1,7 @@
 // hetd: the node daemon. It knows the devices of one machine, cuts them into slices and keeps who
 // holds them, over its own death too. It loads no driver and never sees the tenants' data.
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -38,6 +39,9 @@ int Main(int argc, char** argv) {
   app.add_option("--backends", options.discovery.backends,
                  "only these backends, separated by commas (default: all that were built in)")
       ->delimiter(',');
+  std::string config;
+  app.add_option("--config", config, "hetd.toml (default: /etc/het/hetd.toml, if it is there)")
+      ->check(CLI::ExistingFile);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -47,6 +51,16 @@ int Main(int argc, char** argv) {
   // A client that is gone, and a file that may not grow, are errors of a call and not of hetd.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
+  constexpr char kConfig[] = "/etc/het/hetd.toml";
+  if (config.empty() && access(kConfig, R_OK) == 0) config = kConfig;
+  if (!config.empty()) {
+    auto read = ReadConfig(config);
+    if (!read.ok()) {
+      fprintf(stderr, "hetd: %s\n", std::string(read.status().message()).c_str());
+      return 1;
+    }
+    options.config = *std::move(read);
+  }
   auto daemon = Daemon::Start(std::move(options));
   if (!daemon.ok()) {
     fprintf(stderr, "hetd: %s\n", std::string(daemon.status().message()).c_str());

@@ -44,15 +44,19 @@ Page FillPage(const char* field, const std::function<Json()>& next, Json& ahead)
   return page;
 }
 
-// Pages over the entries of a map that may change between two pages: goes on after the last key.
+// Pages over the entries of a map that may change between two pages: goes on after the last key. A
+// row that is null is left out.
 template <typename Map, typename Row>
 Stream StreamOf(const char* field, const Map& map, Row row) {
   auto next = [&map, row, last = std::string(), first = true]() mutable -> Json {
-    const auto it = first ? map.begin() : map.upper_bound(last);
+    auto it = first ? map.begin() : map.upper_bound(last);
     first = false;
-    if (it == map.end()) return nullptr;
-    last = it->first;
-    return row(it->second);
+    for (; it != map.end(); ++it) {
+      last = it->first;
+      Json made = row(it->second);
+      if (!made.is_null()) return made;
+    }
+    return nullptr;
   };
   return [field, next = std::function<Json()>(std::move(next)), ahead = Json(),
           begun = false]() mutable {
@@ -92,6 +96,8 @@ const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
       {"org.het.v1.Renew", {&Methods::Renew, kNothing}},
       {"org.het.v1.Resize", {&Methods::Resize, kDevices}},
       {"org.het.v1.Drain", {&Methods::Drain, kDevices}},
+      {"org.het.v1.CreateSlice", {&Methods::CreateSlice, kDevices}},
+      {"org.het.v1.DeleteSlice", {&Methods::DeleteSlice, kNothing}},
       {"org.het.v1.Attach", {&Methods::Attach, kDevices}},
       {"org.het.v1.AttachRegion", {&Methods::AttachRegion, kNothing}},
       {"org.het.v1.PlanModel", {&Methods::PlanModel, kRates}},
@@ -164,7 +170,9 @@ void Methods::GetInfo(const Call& call) {
   info.pid = static_cast<uint64_t>(getpid());
   info.uptime_seconds = static_cast<double>(clock_.MonotonicNanos() - started_) * 1e-9;
   info.devices = ledger_.devices().size();
-  info.leases = book_.leases().size();
+  for (const auto& [id, lease] : book_.leases()) {
+    if (lease.state != LeaseState::kAvailable) ++info.leases;
+  }
   info.waiting = line_.size();
   info.discovering = !known_.devices;
   if (!book_.store_status().ok()) info.store_error = std::string(book_.store_status().message());
@@ -190,9 +198,9 @@ void Methods::ListSlices(const Call& call) {
                 protocol::SliceRow row;
                 row.slice = slice;
                 if (const Lease* lease = book_.FindBySlice(slice.id)) {
-                  row.lease = lease->id;
-                  row.tenant = lease->tenant;
                   row.state = lease->state;
+                  if (row.state != LeaseState::kAvailable) row.lease = lease->id;
+                  row.tenant = lease->tenant;
                   row.usage = arbiters_.UsageOf(*lease);
                 }
                 row.slice.cores = ledger_.CoresOf(slice);
@@ -205,7 +213,9 @@ void Methods::ListSlices(const Call& call) {
 
 void Methods::ListLeases(const Call& call) {
   StreamLater(call.connection, StreamOf("leases", book_.leases(), [this](const Lease& lease) {
-                return ToJson(lease, clock_.BoottimeNanos());
+                return lease.state == LeaseState::kAvailable
+                           ? Json(nullptr)
+                           : ToJson(lease, clock_.BoottimeNanos());
               }));
 }
 
@@ -296,6 +306,28 @@ void Methods::Drain(const Call& call) {
     if (!drain) retry_line_ = true;
     return Json::object();
   }());
+}
+
+void Methods::CreateSlice(const Call& call) {
+  AnswerLater(
+      call.connection,
+      [&]() -> absl::StatusOr<Json> {
+        HET_ASSIGN_OR_RETURN(const SliceRequest request, SliceRequestFromJson(call.parameters));
+        HET_ASSIGN_OR_RETURN(const Slice slice, book_.Create(call.caller, request));
+        return Json{{"slice", ToJson(slice)}};
+      }(),
+      /*durable=*/true);
+}
+
+void Methods::DeleteSlice(const Call& call) {
+  AnswerLater(
+      call.connection,
+      [&]() -> absl::StatusOr<Json> {
+        HET_ASSIGN_OR_RETURN(const std::string name, JsonString(call.parameters, "name"));
+        HET_RETURN_IF_ERROR(book_.Delete(call.caller, name));
+        return Json::object();
+      }(),
+      /*durable=*/true);
 }
 
 absl::StatusOr<Lease> Methods::LeaseOfCall(const Call& call) const {

@@ -88,6 +88,8 @@ class Methods final : public RequestHandler {
   void Renew(const Call& call);
   void Resize(const Call& call);
   void Drain(const Call& call);
+  void CreateSlice(const Call& call);
+  void DeleteSlice(const Call& call);
   void Attach(const Call& call);
   void AttachRegion(const Call& call);
   void PlanModel(const Call& call);

@@ -187,6 +187,7 @@ void HardwarePool::AddShared(const DeviceInfo& device, Share share, Policy polic
 
 std::optional<Slice> HardwarePool::Book(const DeviceInfo& device, const SliceRequest& request) {
   Slice slice;
+  slice.name = request.name;
   slice.device = request.device;
   slice.share = request.share;
   slice.policy = request.policy;

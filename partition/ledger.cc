@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
@@ -81,6 +82,17 @@ absl::StatusOr<const DeviceInfo*> Ledger::FindDevice(absl::string_view uuid) con
                        : absl::StrJoin(devices_, ", ", [](std::string* out, const DeviceInfo& d) {
                            absl::StrAppend(out, Describe(d));
                          })));
+}
+
+absl::StatusOr<const DeviceInfo*> Ledger::FindMeant(absl::string_view text) const {
+  std::vector<const DeviceInfo*> by_id, by_backend;
+  for (const DeviceInfo& device : devices_) {
+    if (!text.empty() && absl::StartsWith(device.uuid, text)) by_id.push_back(&device);
+    if (device.backend == text) by_backend.push_back(&device);
+  }
+  if (by_id.size() == 1) return by_id.front();
+  if (by_id.empty() && by_backend.size() == 1) return by_backend.front();
+  return FindDevice(text);
 }
 
 size_t Ledger::PoolIndex(const DeviceInfo& device) const { return pool_of_device_.at(device.uuid); }
@@ -227,8 +239,12 @@ absl::StatusOr<Slice> Ledger::Resize(absl::string_view slice_id, std::optional<S
     return absl::NotFoundError(absl::StrCat("no granted slice ", slice_id));
   }
   Slice& slice = it->second;
-  SliceRequest request = {slice.device, share.value_or(slice.share),
-                          memory_bytes.value_or(slice.memory_bytes), slice.policy, slice.priority};
+  SliceRequest request = {slice.device,
+                          share.value_or(slice.share),
+                          memory_bytes.value_or(slice.memory_bytes),
+                          slice.policy,
+                          slice.priority,
+                          slice.name};
   HET_RETURN_IF_ERROR(Check({&request, 1}));
   const DeviceInfo& device = **FindDevice(slice.device);
   if (stranded_.contains(slice_id)) {

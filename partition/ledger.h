@@ -36,6 +36,9 @@ class Ledger {
   const std::vector<DeviceInfo>& devices() const { return devices_; }
   // NotFound names the devices there are. The pointer is valid until the next SetInventory.
   absl::StatusOr<const DeviceInfo*> FindDevice(absl::string_view uuid) const;
+  // What a person means: an id, an unambiguous beginning of one, or a backend that only one device
+  // has. NotFound names the devices there are.
+  absl::StatusOr<const DeviceInfo*> FindMeant(absl::string_view text) const;
 
   // What is free for one slice of the device (also the largest that fits); zero for a device that
   // is not usable.

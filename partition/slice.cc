@@ -23,10 +23,11 @@ constexpr Names<Priority, 3> kPriorities = {
 constexpr Names<Isolation, 3> kIsolations = {{{Isolation::kHardware, "hardware"},
                                               {Isolation::kDriver, "driver"},
                                               {Isolation::kCooperative, "cooperative"}}};
-constexpr Names<LeaseState, 4> kStates = {{{LeaseState::kTried, "tried"},
+constexpr Names<LeaseState, 5> kStates = {{{LeaseState::kTried, "tried"},
                                            {LeaseState::kConfirmed, "confirmed"},
                                            {LeaseState::kCancelled, "cancelled"},
-                                           {LeaseState::kExpired, "expired"}}};
+                                           {LeaseState::kExpired, "expired"},
+                                           {LeaseState::kAvailable, "available"}}};
 constexpr Names<Holder, 2> kHolders = {
     {{Holder::kProcess, "process"}, {Holder::kManual, "manual"}}};
 
@@ -98,6 +99,7 @@ absl::StatusOr<std::vector<uint32_t>> Indices(const Json& json, const char* fiel
 absl::StatusOr<SliceRequest> Common(const Json& json) {
   if (!json.is_object()) return InvalidField("slice", "must be a JSON object");
   SliceRequest common;
+  HET_ASSIGN_OR_RETURN(common.name, Text(json, "name"));
   HET_ASSIGN_OR_RETURN(common.device, Text(json, "device"));
   if (common.device.empty()) return InvalidField("device", "is missing; it is a device's UUID");
   HET_ASSIGN_OR_RETURN(common.share, ShareFromJson(json));
@@ -141,14 +143,26 @@ Json ShareToJson(Share share) {
 }
 
 Json ToJson(const SliceRequest& request) {
-  return {{"device", request.device},
-          {"sharePercent", ShareToJson(request.share)},
-          {"memoryBytes", request.memory_bytes},
-          {"policy", std::string(PolicyName(request.policy))},
-          {"priority", std::string(PriorityName(request.priority))}};
+  Json json = Json::object();
+  if (!request.name.empty()) json["name"] = request.name;
+  if (request.device.empty()) return json;
+  json["device"] = request.device;
+  json["sharePercent"] = ShareToJson(request.share);
+  json["memoryBytes"] = request.memory_bytes;
+  json["policy"] = std::string(PolicyName(request.policy));
+  json["priority"] = std::string(PriorityName(request.priority));
+  return json;
 }
 
-absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json) { return Common(json); }
+absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json) {
+  if (json.is_object() && json.contains("name") && !json.contains("device")) {
+    SliceRequest named;
+    HET_ASSIGN_OR_RETURN(named.name, Text(json, "name"));
+    if (named.name.empty()) return InvalidField("name", "is empty");
+    return named;
+  }
+  return Common(json);
+}
 
 Json ToJson(const Slice& slice) {
   Json json = {{"id", slice.id},
@@ -159,6 +173,7 @@ Json ToJson(const Slice& slice) {
                {"priority", std::string(PriorityName(slice.priority))},
                {"isolation", std::string(IsolationName(slice.isolation))},
                {"timeShared", slice.time_shared}};
+  if (!slice.name.empty()) json["name"] = slice.name;
   if (!slice.cores.empty()) json["cores"] = slice.cores;
   if (slice.compute_units > 0) json["computeUnits"] = slice.compute_units;
   return json;
@@ -167,6 +182,7 @@ Json ToJson(const Slice& slice) {
 absl::StatusOr<Slice> SliceFromJson(const Json& json) {
   HET_ASSIGN_OR_RETURN(const SliceRequest common, Common(json));
   Slice slice;
+  slice.name = common.name;
   slice.device = common.device;
   slice.share = common.share;
   slice.memory_bytes = common.memory_bytes;

@@ -25,7 +25,9 @@ enum class Priority { kBatch, kNormal, kHigh };
 // What keeps tenants apart. hardware: separate silicon and memory. driver: the driver holds the
 // share (whole cores, sub-device). cooperative: het's own arbitration holds it.
 enum class Isolation { kHardware, kDriver, kCooperative };
-enum class LeaseState { kTried, kConfirmed, kCancelled, kExpired };
+// available: a named slice that the operator cut and nobody has leased; hetd's own, never a
+// tenant's.
+enum class LeaseState { kTried, kConfirmed, kCancelled, kExpired, kAvailable };
 // process: the lease ends with the process that acquired it. manual: with Release or its expiry.
 enum class Holder { kProcess, kManual };
 
@@ -37,11 +39,14 @@ struct SliceRequest {
   uint64_t memory_bytes = 0;  // at least 1; rounded up to 1 MiB
   Policy policy = Policy::kGuaranteed;
   Priority priority = Priority::kNormal;
+  // A slice that the operator cut under this name: then nothing else counts. Empty: one ad hoc.
+  std::string name = {};
 };
 
 // A granted part of a device.
 struct Slice {
-  std::string id;  // UUID of the slice
+  std::string id;    // UUID of the slice
+  std::string name;  // of a named one, which outlives its leases; else empty
   std::string device;
   Share share;
   uint64_t memory_bytes = 0;
@@ -86,9 +91,9 @@ absl::StatusOr<Isolation> ParseIsolation(absl::string_view text);
 absl::StatusOr<LeaseState> ParseLeaseState(absl::string_view text);
 absl::StatusOr<Holder> ParseHolder(absl::string_view text);
 
-// {"device","sharePercent","memoryBytes","policy","priority"}. InvalidArgument names the field
-// (FieldOf in partition/refusal.h); a missing policy is guaranteed, a missing priority normal, a
-// missing share or memory is an error.
+// {"name"}, or {"device","sharePercent","memoryBytes","policy","priority"}, or all of them (to cut
+// a named slice). InvalidArgument names the field (FieldOf in partition/refusal.h); a missing
+// policy is guaranteed, a missing priority normal, a missing share or memory is an error.
 Json ToJson(const SliceRequest& request);
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json);
 

@@ -340,6 +340,17 @@ absl::StatusOr<std::vector<Lease>> Client::Resize(ResizeRequest request) {
   return LeasesFromJson(reply, Clock::Real().BoottimeNanos());
 }
 
+absl::StatusOr<Slice> Client::CreateSlice(const SliceRequest& slice) {
+  HET_ASSIGN_OR_RETURN(const Json reply, Call(Method("CreateSlice"), ToJson(slice)));
+  const auto made = reply.find("slice");
+  if (made == reply.end()) return absl::InternalError("hetd answered CreateSlice without a slice");
+  return SliceFromJson(*made);
+}
+
+absl::Status Client::DeleteSlice(const std::string& name) {
+  return Call(Method("DeleteSlice"), Json{{"name", name}}).status();
+}
+
 absl::Status Client::Drain(const std::string& device, bool drain) {
   return Call(Method("Drain"), Json{{"device", device}, {"drain", drain}}).status();
 }

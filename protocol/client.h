@@ -60,6 +60,9 @@ class Client {
 
   // Other shares or sizes for leases that are held, all or none; see ResizeRequest.
   absl::StatusOr<std::vector<Lease>> Resize(ResizeRequest request);
+  // Named slices, which tenants lease by name; for administrators.
+  absl::StatusOr<Slice> CreateSlice(const SliceRequest& slice);
+  absl::Status DeleteSlice(const std::string& name);
   // No new leases on a device, or new ones again.
   absl::Status Drain(const std::string& device, bool drain);
   // Looks at the machine again; returns when that is done.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <thread>
 
 #include "base/clock.h"
@@ -212,6 +213,63 @@ TEST(Attach, DrainingGrantsNothingNew) {
   ASSERT_TRUE(client->Drain("gpu-a", false).ok());
   EXPECT_TRUE(client->Acquire(AcquireOf("gpu-a", 10, kGiB)).ok());
   EXPECT_EQ(client->Drain("gpu-z", true).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(NamedSlice, IsLeasedByNameAndThereAgainAfterwards) {
+  HetdProcess hetd;
+  hetd.Start();
+  const auto client = hetd.Connect();
+  SliceRequest gold = AcquireOf("gpu-a", 60, kGiB).slices[0];
+  gold.name = "gold";
+  ASSERT_TRUE(client->CreateSlice(gold).ok());
+  EXPECT_EQ(client->CreateSlice(gold).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_FALSE(client->Acquire(AcquireOf("gpu-a", 50, kGiB)).ok()) << "its part is booked";
+  EXPECT_TRUE(client->ListLeases()->empty());
+  protocol::AcquireRequest by_name;
+  by_name.terms.holder = Holder::kManual;
+  by_name.terms.confirm = true;
+  by_name.slices.emplace_back().name = "gold";
+  const auto lease = client->Acquire(by_name);
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  EXPECT_EQ(lease->front().slice.share, Share::OfPercent(60));
+  EXPECT_EQ(client->Acquire(by_name).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(client->DeleteSlice("gold").code(), absl::StatusCode::kFailedPrecondition);
+  hetd.Kill(SIGKILL);
+  hetd.Start();
+  EXPECT_EQ(client->ListLeases()->size(), 1u);
+  ASSERT_TRUE(client->Release(ChangeOf(lease->front())).ok());
+  EXPECT_TRUE(client->ListLeases()->empty());
+  hetd.Kill(SIGKILL);
+  hetd.Start();
+  const auto rows = client->ListSlices();
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ(rows->front().state, LeaseState::kAvailable);
+  by_name.slices.push_back(AcquireOf("gpu-a", 50, kGiB).slices[0]);
+  EXPECT_FALSE(client->Acquire(by_name).ok()) << "all or none";
+  by_name.slices[1] = AcquireOf("gpu-a", 40, kGiB).slices[0];
+  const auto both = client->Acquire(by_name);
+  ASSERT_TRUE(both.ok()) << both.status();
+  for (const Lease& one : *both) ASSERT_TRUE(client->Release(ChangeOf(one)).ok());
+  ASSERT_TRUE(client->DeleteSlice("gold").ok());
+  EXPECT_TRUE(client->Acquire(AcquireOf("gpu-a", 100, kGiB)).ok());
+}
+
+TEST(NamedSlice, ComesFromTheConfiguration) {
+  HetdProcess hetd;
+  const std::string config = hetd.directory().path() + "/hetd.toml";
+  std::ofstream(config) << "[[slice]]\nname = \"gold\"\ndevice = \"gpu-a\"\nshare = 25\nmemory = "
+                           "\"2GiB\"\npriority = \"high\"\n";
+  hetd.Start({"--config", config});
+  ASSERT_TRUE(Eventually([&] { return hetd.Connect()->ListSlices()->size() == 1; }, 5000));
+  EXPECT_EQ(hetd.Connect()->ListSlices()->front().slice.priority, Priority::kHigh);
+  hetd.Kill(SIGKILL);
+  std::ofstream(config) << "[[slice]]\nname = \"gold\"\ndevice = \"gpu-a\"\nshare = 250\n";
+  int exit_code = 0;
+  EXPECT_THAT(hetd.StartAndFail({"--runtime-dir", hetd.runtime_dir(), "--state-dir",
+                                 hetd.state_dir(), "--config", config},
+                                &exit_code),
+              HasSubstr("hetd.toml:4: \"share\""));
+  EXPECT_EQ(exit_code, 1);
 }
 
 TEST(Attach, ManyProcessesAttachAtOnce) {

@@ -19,7 +19,7 @@ namespace het::hetctl {
 namespace {
 
 struct AcquireOptions {
-  std::vector<std::string> devices, shares, memories;
+  std::vector<std::string> devices, shares, memories, names;
   std::string policy = "guaranteed", priority = "normal", tenant, ttl, model,
               objective = "throughput", wait = "0s";
   ModelLoad load;
@@ -66,6 +66,7 @@ absl::StatusOr<std::vector<SliceRequest>> Slices(const AcquireOptions& options) 
     return values.size() == count ? values[i] : values.front();
   };
   for (const auto* values : {&options.shares, &options.memories}) {
+    if (count == 0) break;
     if (values->empty() || (values->size() != 1 && values->size() != count)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "each of the ", count, " --device needs a --share and a --memory (give them once or ",
@@ -80,6 +81,7 @@ absl::StatusOr<std::vector<SliceRequest>> Slices(const AcquireOptions& options) 
     HET_ASSIGN_OR_RETURN(slices[i].share, ParseShare(pick(options.shares, i)));
     HET_ASSIGN_OR_RETURN(slices[i].memory_bytes, ParseBytes(pick(options.memories, i)));
   }
+  for (const std::string& name : options.names) slices.emplace_back().name = name;
   return slices;
 }
 
@@ -96,6 +98,7 @@ int AcquireSlices(const Globals& globals, const AcquireOptions& options) {
   auto client = Connect(globals);
   if (!client.ok()) return Fail(client.status());
   for (SliceRequest& slice : request.slices) {
+    if (!slice.name.empty()) continue;
     const auto device = FindDevice(**client, slice.device);
     if (!device.ok()) return Fail(device.status());
     slice.device = device->info.uuid;
@@ -227,6 +230,7 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   acquire->add_option("--share", options->shares, "percent of its compute, such as 30")
       ->needs(device);
   acquire->add_option("--memory", options->memories, "bytes, such as 1GiB")->needs(device);
+  acquire->add_option("--slice", options->names, "a named slice (may be repeated)");
   acquire->add_option("--policy", options->policy, "guaranteed, capped or best_effort");
   acquire->add_option("--priority", options->priority, "high, normal or batch");
   acquire->add_option("--ttl", options->ttl,
@@ -245,8 +249,8 @@ void RegisterLease(CLI::App& app, Globals& globals) {
       ->needs(model);
   acquire->add_option("--batch", options->load.sequences, "sequences at once")->needs(model);
   acquire->callback([&globals, options] {
-    if (options->model.empty() && options->devices.empty()) {
-      throw CLI::RequiredError("--device with --share and --memory, or --model");
+    if (options->model.empty() && options->devices.empty() && options->names.empty()) {
+      throw CLI::RequiredError("--device with --share and --memory, or --slice, or --model");
     }
     options->load.rows = options->load.sequences;
     globals.run = [&globals, options] {

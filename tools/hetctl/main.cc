@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   RegisterGet(app, globals);
   RegisterLease(app, globals);
   RegisterRun(app, globals);
+  RegisterSlice(app, globals);
   RegisterTop(app, globals);
   RegisterPlan(app, globals);
   RegisterDoctor(app, globals);

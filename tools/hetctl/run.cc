@@ -31,7 +31,7 @@ constexpr int kExitCannotRun = 126, kExitNoProgram = 127;  // as shells have the
 constexpr char kLayer[] = "libhet_opencl_layer.so";
 
 struct RunOptions {
-  std::string device, share, memory, lease, tenant;
+  std::string device, share, memory, slice, lease, tenant;
   std::string policy = "guaranteed", priority = "normal";
   std::vector<std::string> command;
 };
@@ -108,6 +108,12 @@ absl::StatusOr<Lease> AcquireFor(protocol::Client& client, const RunOptions& opt
   request.terms.holder = Holder::kProcess;  // this process, which becomes the program
   request.terms.confirm = true;
   SliceRequest slice;
+  slice.name = options.slice;
+  if (!slice.name.empty()) {
+    request.slices = {slice};
+    HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases, client.Acquire(std::move(request)));
+    return leases.front();
+  }
   slice.device = device.uuid;
   HET_ASSIGN_OR_RETURN(slice.share, ParseShare(options.share));
   HET_ASSIGN_OR_RETURN(slice.memory_bytes, ParseBytes(options.memory));
@@ -125,6 +131,9 @@ absl::Status Prepare(const Globals& globals, const RunOptions& options) {
   if (!options.lease.empty()) {
     HET_ASSIGN_OR_RETURN(lease, FindLease(*client, options.lease));
     HET_ASSIGN_OR_RETURN(device, FindDevice(*client, lease.slice.device));
+  } else if (!options.slice.empty()) {
+    HET_ASSIGN_OR_RETURN(lease, AcquireFor(*client, options, {}));
+    HET_ASSIGN_OR_RETURN(device, FindDevice(*client, lease.slice.device));
   } else {
     HET_ASSIGN_OR_RETURN(device, FindDevice(*client, options.device));
   }
@@ -134,7 +143,7 @@ absl::Status Prepare(const Globals& globals, const RunOptions& options) {
         "hetctl run can hold programs to slices of opencl and cpu devices; ", device.info.name,
         " is one of backend ", backend, device.info.simulated ? ", which is simulated" : ""));
   }
-  if (options.lease.empty()) {
+  if (lease.id.empty()) {
     HET_ASSIGN_OR_RETURN(lease, AcquireFor(*client, options, device.info));
   }
   HET_RETURN_IF_ERROR(BindTo(lease.slice.cores));
@@ -177,12 +186,13 @@ void RegisterRun(CLI::App& app, Globals& globals) {
   run->add_option("--tenant", options->tenant, "a name for reports (default: the user's)");
   run->add_option("--lease", options->lease, "run in a slice that is leased already")
       ->excludes(device);
+  run->add_option("--slice", options->slice, "run in a named slice")->excludes(device);
   run->add_option("COMMAND", options->command, "the program and its arguments, after --")
       ->required();
   run->positionals_at_end();
   run->callback([&globals, options] {
-    if (options->device.empty() && options->lease.empty()) {
-      throw CLI::RequiredError("--device with --share and --memory, or --lease");
+    if (options->device.empty() && options->lease.empty() && options->slice.empty()) {
+      throw CLI::RequiredError("--device with --share and --memory, or --slice, or --lease");
     }
     globals.run = [&globals, options] { return Run(globals, *options); };
   });
