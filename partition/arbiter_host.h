@@ -39,7 +39,7 @@ struct RegionPage;
 
 struct ArbiterOptions {
   uint32_t depth = 2;                 // launches in flight while several leases compete
-  uint64_t depth_ns = 50'000;         // or as many as take this long together (short kernels)
+  uint64_t depth_ns = 600'000;        // or as many as take this long together (short kernels)
   uint64_t run_ahead_ns = 2'000'000;  // what a lease that is alone may have in flight
   uint64_t hold_ns = 300'000;    // longest wait for a guaranteed peer that is about to come back
   const Clock* clock = nullptr;  // default: Clock::Real()

@@ -72,10 +72,13 @@ struct Verdict {
   int64_t until_ns = 0;   // when it ends by itself, or 0
 };
 
-// How far a tenant may run ahead that is alone: far enough to keep the device busy, near enough for
-// whoever comes. Where a higher class may come, no further than among competitors.
-inline uint64_t AloneNs(const Limits& limits, bool above_seated) {
-  return above_seated ? limits.depth_ns : std::max(limits.run_ahead_ns, limits.depth_ns);
+// Estimated time in flight up to which the number does not count. Alone, far enough to keep the
+// device busy; among competitors, enough that short launches do not leave it idle between two
+// wake-ups; where a higher class may come, next to nothing: it would have to wait for it.
+inline constexpr uint64_t kBelowOthersNs = 50'000;
+inline uint64_t FreeNs(const Limits& limits, bool others_active, bool above_seated) {
+  if (above_seated) return std::min(limits.depth_ns, kBelowOthersNs);
+  return others_active ? limits.depth_ns : std::max(limits.run_ahead_ns, limits.depth_ns);
 }
 
 inline bool DepthAllows(const Survey& survey, const Asker& asker, const Limits& limits) {
@@ -83,7 +86,7 @@ inline bool DepthAllows(const Survey& survey, const Asker& asker, const Limits& 
   if (in_flight < limits.depth) return true;
   if (in_flight >= kFlightMostCount) return false;
   const uint64_t ns = survey.in_flight_ns + asker.in_flight_ns + asker.estimate_ns;
-  return ns <= (survey.others_active ? limits.depth_ns : AloneNs(limits, survey.above_seated));
+  return ns <= FreeNs(limits, survey.others_active, survey.above_seated);
 }
 
 inline Verdict Decide(const Survey& survey, const Asker& asker, const Limits& limits) {

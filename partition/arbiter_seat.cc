@@ -210,7 +210,7 @@ bool ArbiterSeat::TryAlone(uint64_t estimate_ns, Ticket* ticket) {
     const arbiter::Limits limits = {control.depth, control.depth_ns, control.run_ahead_ns};
     go = count < arbiter::kFlightMostCount &&
          arbiter::FlightNs(own) + estimate_ns <=
-             arbiter::AloneNs(limits, (packed & kAboveSeated) != 0);
+             arbiter::FreeNs(limits, false, (packed & kAboveSeated) != 0);
   }
   if (!go) {
     hot_.flight.fetch_sub(reserve, kTotal);

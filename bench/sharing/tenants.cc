@@ -31,8 +31,13 @@ namespace {
 class Runner {
  public:
   Runner(ArbiterSeat& seat, const TenantWork& work, const Tenants::Plan& plan, uint32_t client,
-         TenantReport& report)
-      : seat_(seat), work_(work), plan_(plan), client_(client), report_(report) {}
+         TenantReport& report, int64_t lateness_ns)
+      : seat_(seat),
+        work_(work),
+        plan_(plan),
+        client_(client),
+        report_(report),
+        lateness_ns_(lateness_ns) {}
 
   absl::Status Run() {
     // Sleeps end when asked, not up to 50 us later.
@@ -56,7 +61,9 @@ class Runner {
     return flying;
   }
   void Complete(const Flying& flying) {
-    SleepUntilNs(flying.end_ns);
+    if (flying.end_ns - NowNs() > lateness_ns_) SleepUntilNs(flying.end_ns - lateness_ns_);
+    while (NowNs() < flying.end_ns) {
+    }
     costs_.Learn(kKey, work_.kernel_ns);
     if (work_.arbitrated) seat_.End(flying.ticket, work_.kernel_ns);
     report_.launches.fetch_add(1, std::memory_order_relaxed);
@@ -81,56 +88,18 @@ class Runner {
   }
 
   absl::Status RunPipelined() {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::deque<Flying> flying;  // guarded by mutex, as all below
-    uint32_t wanted = 0;        // in flight
-    int64_t idle_since = 0;
-    bool over = false;
-    std::thread completer([&] {
-      prctl(PR_SET_TIMERSLACK, 1);
-      std::unique_lock<std::mutex> lock(mutex);
-      for (;;) {
-        changed.wait(lock, [&] { return over || !flying.empty(); });
-        if (flying.empty()) return;
-        const Flying first = flying.front();
-        flying.pop_front();
-        lock.unlock();
-        Complete(first);
-        lock.lock();
-        --wanted;
-        if (wanted == 0) idle_since = NowNs();
-        changed.notify_all();
-      }
-    });
-    absl::Status status;
+    Pipeline pipeline(*this);
     while (NowNs() < plan_.end_ns) {
-      {
-        std::unique_lock<std::mutex> lock(mutex);
-        changed.wait(lock, [&] { return wanted < work_.depth; });
-        if (wanted == 0 && idle_since != 0) NoteAbsence(idle_since, NowNs());
-      }
-      absl::StatusOr<Flying> launched = Launch();
-      if (!launched.ok()) {
-        status = launched.status();
-        break;
-      }
-      std::lock_guard<std::mutex> lock(mutex);
-      flying.push_back(*launched);
-      ++wanted;
-      changed.notify_all();
+      const int64_t idle_since = pipeline.WaitForLessThan(work_.depth);
+      if (idle_since != 0) NoteAbsence(idle_since, NowNs());
+      HET_ASSIGN_OR_RETURN(const Flying flying, Launch());
+      pipeline.Add(flying);
     }
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      over = true;
-      changed.notify_all();
-    }
-    completer.join();
-    return status;
+    return absl::OkStatus();
   }
 
-  // A request: `burst` launches one after the other, each when the last is complete.
   absl::Status RunRequests() {
+    Pipeline pipeline(*this);
     int64_t next = std::max(plan_.start_ns, NowNs());
     uint32_t number = 0;
     while (next < plan_.end_ns) {
@@ -138,8 +107,13 @@ class Runner {
       const int64_t begun = NowNs();
       for (uint32_t i = 0; i < work_.burst; ++i) {
         HET_ASSIGN_OR_RETURN(const Flying flying, Launch());
-        Complete(flying);
+        if (work_.sync) {
+          Complete(flying);
+        } else {
+          pipeline.Add(flying);
+        }
       }
+      pipeline.WaitForLessThan(1);
       const int64_t done = NowNs();
       if (number < TenantReport::kMostRequests) {
         report_.request_ns[number++].store(done - begun, std::memory_order_relaxed);
@@ -150,6 +124,58 @@ class Runner {
     return absl::OkStatus();
   }
 
+  // Launches in flight, completed in order by a thread of their own.
+  class Pipeline {
+   public:
+    explicit Pipeline(Runner& runner) : runner_(runner), thread_([this] { Loop(); }) {}
+    ~Pipeline() {
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        over_ = true;
+        changed_.notify_all();
+      }
+      thread_.join();
+    }
+    void Add(const Flying& flying) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      flying_.push_back(flying);
+      ++count_;
+      changed_.notify_all();
+    }
+    // Since when nothing is in flight, or 0.
+    int64_t WaitForLessThan(uint32_t count) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [&] { return count_ < count; });
+      return count_ == 0 ? idle_since_ : 0;
+    }
+
+   private:
+    void Loop() {
+      prctl(PR_SET_TIMERSLACK, 1);
+      std::unique_lock<std::mutex> lock(mutex_);
+      for (;;) {
+        changed_.wait(lock, [&] { return over_ || !flying_.empty(); });
+        if (flying_.empty()) return;
+        const Flying first = flying_.front();
+        flying_.pop_front();
+        lock.unlock();
+        runner_.Complete(first);
+        lock.lock();
+        if (--count_ == 0) idle_since_ = NowNs();
+        changed_.notify_all();
+      }
+    }
+
+    Runner& runner_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<Flying> flying_;  // guarded by mutex_, as all below
+    uint32_t count_ = 0;
+    int64_t idle_since_ = 0;
+    bool over_ = false;
+    std::thread thread_;  // last: it uses all of the above
+  };
+
   static constexpr uint64_t kKey = 1;
 
   ArbiterSeat& seat_;
@@ -157,16 +183,16 @@ class Runner {
   const Tenants::Plan plan_;
   const uint32_t client_;
   TenantReport& report_;
+  const int64_t lateness_ns_;
   CostEstimate costs_;
 };
 
-[[noreturn]] void TenantMain(int socket, const TenantWork& work, const Tenants::Plan& plan,
-                             uint32_t client, TenantReport& report) {
+[[noreturn]] void TenantMain(int socket, const Tenants::Body& body, TenantReport& report) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  absl::Status status = [&]() -> absl::Status {
+  const absl::Status status = [&]() -> absl::Status {
     HET_ASSIGN_OR_RETURN(SeatGrant grant, ReceiveGrant(socket));
     HET_ASSIGN_OR_RETURN(std::unique_ptr<ArbiterSeat> seat, ArbiterSeat::Join(std::move(grant)));
-    return Runner(*seat, work, plan, client, report).Run();
+    return body(*seat, report);
   }();
   if (!status.ok()) {
     std::strncpy(report.error, std::string(status.message()).c_str(), sizeof(report.error) - 1);
@@ -185,7 +211,33 @@ void SleepUntilNs(int64_t until_ns) {
   }
 }
 
+int64_t SleepLatenessNs() {
+  prctl(PR_SET_TIMERSLACK, 1);
+  std::vector<int64_t> late;
+  for (int i = 0; i < 100; ++i) {
+    const int64_t until = NowNs() + 200'000;
+    SleepUntilNs(until);
+    late.push_back(NowNs() - until);
+  }
+  std::sort(late.begin(), late.end());
+  return std::clamp<int64_t>(late[late.size() / 4], 0, 100'000);
+}
+
+Tenants::Tenants(ArbiterHost& host)
+    : host_(host), lateness_ns_([] {
+        static const int64_t lateness = SleepLatenessNs();
+        return lateness;
+      }()) {}
+
 absl::Status Tenants::Start(uint32_t lease, const TenantWork& work, const Plan& plan) {
+  const uint32_t client = tenants_.size();
+  const int64_t late = lateness_ns_;
+  return Start(lease, [work, plan, client, late](ArbiterSeat& seat, TenantReport& report) {
+    return Runner(seat, work, plan, client, report, late).Run();
+  });
+}
+
+absl::Status Tenants::Start(uint32_t lease, const Body& body) {
   Tenant tenant;
   void* memory = mmap(nullptr, sizeof(TenantReport), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -197,10 +249,9 @@ absl::Status Tenants::Start(uint32_t lease, const TenantWork& work, const Plan& 
   }
   const UniqueFd ours(sockets[0]);
   UniqueFd theirs(sockets[1]);
-  const uint32_t client = tenants_.size();
   tenant.pid = fork();
   if (tenant.pid < 0) return ErrnoStatus(errno, "fork a tenant");
-  if (tenant.pid == 0) TenantMain(theirs.get(), work, plan, client, *tenant.report);
+  if (tenant.pid == 0) TenantMain(theirs.get(), body, *tenant.report);
   tenants_.push_back(tenant);
   HET_ASSIGN_OR_RETURN(const SeatGrant grant,
                        host_.Seat(lease, tenant.pid, StartTimeOfProcess(tenant.pid)));

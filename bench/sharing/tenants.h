@@ -27,13 +27,18 @@ namespace het::bench {
 
 int64_t NowNs();
 void SleepUntilNs(int64_t until_ns);
+// How late this machine's sleeps usually end (first quartile of a few). A completion is waited for
+// by sleeping until that much before it and spinning the rest, a few us: the simulated device
+// should not be charged for the machine's timers.
+int64_t SleepLatenessNs();
 
 struct TenantWork {
   int64_t kernel_ns = 220'000;
   uint32_t depth = 4;
   bool sync = false;
   bool arbitrated = true;  // false: straight to the device (the control)
-  // A request every `period_ns` of `burst` launches, one after the other (0: saturating).
+  // A request every `period_ns` of `burst` launches back to back, complete when the last one is (0:
+  // saturating).
   int64_t period_ns = 0;
   uint32_t burst = 0;
 };
@@ -59,11 +64,14 @@ class Tenants {
     int64_t window_ns = 1'000'000'000;
     int64_t end_ns = 0;
   };
-  explicit Tenants(ArbiterHost& host) : host_(host) {}
+  explicit Tenants(ArbiterHost& host);
   ~Tenants();
 
   // Forks a tenant of `lease` and seats it.
   absl::Status Start(uint32_t lease, const TenantWork& work, const Plan& plan);
+  // The same with work of the caller's own.
+  using Body = std::function<absl::Status(ArbiterSeat&, TenantReport&)>;
+  absl::Status Start(uint32_t lease, const Body& body);
   // Until all have ended (kills those that overstay by 5 s); `tick` is called every 20 ms. An error
   // of a tenant is returned.
   absl::Status Wait(const Plan& plan, const std::function<void()>& tick = nullptr);
@@ -80,6 +88,7 @@ class Tenants {
     TenantReport* report = nullptr;
   };
   ArbiterHost& host_;
+  const int64_t lateness_ns_;
   std::vector<Tenant> tenants_;
 };
 
