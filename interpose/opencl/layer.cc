@@ -55,7 +55,9 @@ void Layer::Look() {
   if (!found.ok()) return Refuse(found.status());
   if (settings_.arbitrate) {
     watcher_ = std::make_unique<OpenClWatcher>(next_, found->version);
-    turns_ = std::make_unique<Turns>(*seat_, *watcher_);
+    TurnLimits limits;
+    limits.turn_ns = uint64_t{settings_.turn_us} * 1000;
+    turns_ = std::make_unique<Turns>(*seat_, *watcher_, limits);
     // Registered after the driver's own, so it runs before them.
     std::atexit([] { instance_->AtExit(); });
   }
