@@ -117,6 +117,7 @@ class InProcess : public Seat {
   std::optional<Ticket> TryBegin(uint64_t ns) override { return seat_->TryBegin(ns); }
   absl::StatusOr<Ticket> Begin(uint64_t ns) override { return seat_->Begin(ns); }
   void End(const Ticket& ticket, uint64_t ns) override { seat_->End(ticket, ns); }
+  bool alone() const override { return seat_->alone(); }
   absl::Status Reserve(uint64_t bytes) override { return seat_->Reserve(bytes); }
   void GiveBack(uint64_t bytes) override { seat_->GiveBack(bytes); }
   uint64_t memory_limit() const override { return seat_->memory_limit(); }

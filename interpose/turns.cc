@@ -103,7 +103,8 @@ Turns::Turn* Turns::NewTurn() {
 
 absl::Status Turns::Open(uint64_t estimate_ns) {
   // What the turn is likely to become, so that others see what is coming; settled at its end.
-  const uint64_t expected = std::max(estimate_ns, std::min(usual_ns_, limits_.turn_ns));
+  const uint64_t most = seat_.alone() ? limits_.alone_turn_ns : limits_.turn_ns;
+  const uint64_t expected = std::max(estimate_ns, std::min(usual_ns_, most));
   std::optional<Ticket> ticket;
   const bool in_callback = InCallback::now();
   if (!opening_) ticket = seat_.TryBegin(expected);
@@ -124,6 +125,7 @@ absl::Status Turns::Open(uint64_t estimate_ns) {
   }
   // A callback may have opened one without a ticket meanwhile.
   if (open_ == nullptr) open_ = NewTurn();
+  room_ns_ = seat_.alone() ? std::max(limits_.turn_ns, limits_.alone_turn_ns) : limits_.turn_ns;
   if (ticket) {
     open_->has_ticket = true;
     open_->ticket = *ticket;
@@ -143,7 +145,7 @@ absl::Status Turns::MakeRoom(uint64_t estimate_ns) {
       continue;
     }
     const bool fits =
-        open_->estimate_ns + estimate_ns <= limits_.turn_ns && open_->launches < limits_.launches;
+        open_->estimate_ns + estimate_ns <= room_ns_ && open_->launches < limits_.launches;
     if (fits || open_->launches == 0) return absl::OkStatus();
     Turn* full = open_;
     Close(full);

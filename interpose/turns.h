@@ -42,8 +42,9 @@
 namespace het::interpose {
 
 struct TurnLimits {
-  uint64_t turn_ns = 250'000;   // estimates that fill a turn
-  uint32_t launches = 256;      // or so many of them
+  uint64_t turn_ns = 250'000;        // estimates that fill a turn
+  uint64_t alone_turn_ns = 1'000'000;  // the same while nobody else wants the device
+  uint32_t launches = 1024;     // or so many of them
   int64_t tick_ns = 1'000'000;  // how often idle turns are looked for; 0: never
 };
 
@@ -198,6 +199,7 @@ class Turns {
 
   mutable absl::Mutex mutex_;
   Turn* open_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint64_t room_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // of open_
   bool opening_ ABSL_GUARDED_BY(mutex_) = false;  // a thread waits for the next turn
   absl::CondVar opened_;
   int64_t last_end_ns_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -120,6 +120,8 @@ struct alignas(64) HotSlot {
   std::atomic<uint32_t> lmax_ns;      // longest recent launch
   std::atomic<uint32_t> futex;        // odd: somebody sleeps here
   std::atomic<uint32_t> waiting_for;  // Block, for people
+  // Grows whenever a waiter looks whether its turn has come: a sign of life.
+  std::atomic<uint64_t> looks;
 };
 static_assert(sizeof(HotSlot) == 64);
 

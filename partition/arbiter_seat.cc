@@ -38,6 +38,11 @@ constexpr int64_t kOwnerSilentNs = 2'000'000'000;
 // any more.
 constexpr int64_t kPatienceNs = 100'000'000;
 
+// Flags of terms_.
+constexpr uint64_t kGuaranteed = 1;
+constexpr uint64_t kCapped = 2;
+constexpr uint64_t kAboveSeated = 4;
+
 uint64_t ClampEstimate(uint64_t ns) {
   return std::clamp<uint64_t>(ns, 1, arbiter::kMostEstimateNs - 1);
 }
@@ -113,15 +118,35 @@ void ArbiterSeat::Refresh() {
   if (seat != (uint64_t{epoch_} << arbiter::kSeatEpochShift | arbiter::kSeatTaken)) {
     revoked_.store(true, kRelaxed);
   }
-  terms_.store(control.leases[lease_].info.load(kRelaxed), kRelaxed);
+  const LeaseTerms terms = arbiter::UnpackLease(control.leases[lease_].info.load(kRelaxed));
+  terms_.store(uint64_t{terms.rate} << 32 | uint64_t{terms.klass} << 8 |
+                   (terms.guaranteed ? kGuaranteed : 0) | (terms.capped ? kCapped : 0) |
+                   (view_->AnySeatAbove(terms.klass) ? kAboveSeated : 0),
+               kRelaxed);
+}
+
+LeaseTerms ArbiterSeat::terms() const {
+  const uint64_t packed = terms_.load(kRelaxed);
+  LeaseTerms terms;
+  terms.active = true;
+  terms.guaranteed = (packed & kGuaranteed) != 0;
+  terms.capped = (packed & kCapped) != 0;
+  terms.klass = (packed >> 8) % arbiter::kClasses;
+  terms.rate = static_cast<uint32_t>(packed >> 32);
+  return terms;
 }
 
 Share ArbiterSeat::share() const {
-  return Share::OfParts(arbiter::UnpackLease(terms_.load(kRelaxed)).weight);
+  const uint64_t info = view_->control().leases[lease_].info.load(kRelaxed);
+  return Share::OfParts(static_cast<uint32_t>(info >> arbiter::kLeaseWeightShift));
 }
 
 bool ArbiterSeat::owner_alive() const {
   return clock_.MonotonicNanos() - view_->control().heartbeat_ns.load(kRelaxed) < kOwnerSilentNs;
+}
+
+bool ArbiterSeat::alone() const {
+  return !contended_.load(kRelaxed) && (terms_.load(kRelaxed) & kAboveSeated) == 0;
 }
 
 uint32_t ArbiterSeat::launches_in_flight() const {
@@ -144,7 +169,7 @@ void ArbiterSeat::PayCap(int64_t now_ns, int64_t delta_ns) {
 // Brings the lease's tag up to date; the same for every process of the lease, so a lost race only
 // means that another did it.
 void ArbiterSeat::TakeTag(const Survey& survey, Asker& asker) {
-  const LeaseTerms terms = arbiter::UnpackLease(terms_.load(kRelaxed));
+  const LeaseTerms terms = this->terms();
   std::atomic<uint64_t>& tag = tags_.tag[terms.klass];
   asker.tag = tag.load(kRelaxed);
   const uint64_t ahead_ns = view_->control().run_ahead_ns +
@@ -152,12 +177,41 @@ void ArbiterSeat::TakeTag(const Survey& survey, Asker& asker) {
   const bool moved = settled_class_.load(kRelaxed) != terms.klass;
   const bool idle = moved || (asker.in_flight == 0 && !survey.lease_active &&
                               arbiter::Waiters(hot_.flight.load(kRelaxed)) == 0);
-  const uint64_t clamped = arbiter::ClampTag(asker.tag, survey, terms.weight, idle, ahead_ns);
+  const uint64_t clamped = arbiter::ClampTag(asker.tag, survey, terms.rate, idle, ahead_ns);
   if (clamped != asker.tag) {
     uint64_t expected = asker.tag;
     asker.tag = tag.compare_exchange_strong(expected, clamped, kRelaxed) ? clamped : expected;
   }
   if (moved) settled_class_.store(terms.klass, kRelaxed);
+}
+
+bool ArbiterSeat::TryAlone(uint64_t estimate_ns, Ticket* ticket) {
+  const uint64_t packed = terms_.load(kRelaxed);
+  if ((packed & kCapped) != 0 || contended_.load(kRelaxed) || view_->stale() || revoked()) {
+    return false;
+  }
+  const uint32_t klass = (packed >> 8) % arbiter::kClasses;
+  if (settled_class_.load(kRelaxed) != klass) return false;
+  const uint64_t reserve = FlightOf(estimate_ns);
+  const uint64_t own = hot_.flight.fetch_add(reserve, kTotal);
+  const uint32_t count = arbiter::FlightCount(own);
+  const arbiter::ControlPage& control = view_->control();
+  bool go = view_->Quiet() && arbiter::Waiters(own) == 0;
+  if (go && count >= control.depth) {
+    const arbiter::Limits limits = {control.depth, control.depth_ns, control.run_ahead_ns};
+    go = count < arbiter::kFlightMostCount &&
+         arbiter::FlightNs(own) + estimate_ns <=
+             arbiter::AloneNs(limits, (packed & kAboveSeated) != 0);
+  }
+  if (!go) {
+    hot_.flight.fetch_sub(reserve, kTotal);
+    return false;
+  }
+  ticket->estimate_ns = estimate_ns;
+  ticket->klass = klass;
+  ticket->charged = arbiter::VirtualCost(estimate_ns, packed >> 32);
+  tags_.tag[klass].fetch_add(ticket->charged, kRelaxed);
+  return true;
 }
 
 ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool take) {
@@ -167,7 +221,7 @@ ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool ta
     attempt.verdict.block = Block::kRevoked;
     return attempt;
   }
-  const LeaseTerms terms = arbiter::UnpackLease(terms_.load(kRelaxed));
+  const LeaseTerms terms = this->terms();
   if (terms.capped) {
     const int64_t now = clock_.MonotonicNanos();
     const int64_t opens = CapOpensAt();
@@ -179,7 +233,11 @@ ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool ta
   }
   const arbiter::ControlPage& control = view_->control();
   const arbiter::Limits limits = {control.depth, control.depth_ns, control.run_ahead_ns};
-  const int64_t since = queued ? hot_.waiting_since_ns.load(kRelaxed) : 0;
+  int64_t since = 0;
+  if (queued) {
+    since = hot_.waiting_since_ns.load(kRelaxed);
+    hot_.looks.fetch_add(1, kRelaxed);
+  }
   Asker asker;
   asker.lease = lease_;
   asker.estimate_ns = estimate_ns;
@@ -214,7 +272,7 @@ ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool ta
   Ticket ticket;
   ticket.estimate_ns = estimate_ns;
   ticket.klass = terms.klass;
-  ticket.charged = arbiter::VirtualCost(estimate_ns, terms.weight);
+  ticket.charged = arbiter::VirtualCost(estimate_ns, terms.rate);
   tags_.tag[terms.klass].fetch_add(ticket.charged, kRelaxed);
   if (terms.capped) {
     PayCap(clock_.MonotonicNanos(), static_cast<int64_t>(ticket.charged));
@@ -246,7 +304,9 @@ std::optional<Ticket> ArbiterSeat::TryBegin(uint64_t estimate_ns, Block* why) {
     return std::nullopt;
   }
   if (hot_.hold_since_ns.load(kRelaxed) != 0) NoteReturn();
-  Attempt attempt = Try(ClampEstimate(estimate_ns), queued, /*take=*/true);
+  estimate_ns = ClampEstimate(estimate_ns);
+  if (Ticket ticket; !queued && TryAlone(estimate_ns, &ticket)) return ticket;
+  Attempt attempt = Try(estimate_ns, queued, /*take=*/true);
   if (why != nullptr) *why = attempt.verdict.block;
   if (attempt.ticket && queued) Withdraw();
   return attempt.ticket;
@@ -288,9 +348,9 @@ bool ArbiterSeat::OverPatience(const Verdict& verdict, uint64_t estimate_ns, int
                                int64_t* blocked_ns, int64_t last_ns) const {
   if (verdict.by == arbiter::kNobody || verdict.block == Block::kPriority) return false;
   *blocked_ns += now_ns - last_ns;
-  const LeaseTerms terms = arbiter::UnpackLease(terms_.load(kRelaxed));
+  const LeaseTerms terms = this->terms();
   const uint64_t longest = std::max<uint64_t>(estimate_ns, hot_.lmax_ns.load(kRelaxed));
-  const uint64_t owed = 4 * arbiter::VirtualCost(longest + arbiter::kCreditNs, terms.weight);
+  const uint64_t owed = 4 * arbiter::VirtualCost(longest + arbiter::kCreditNs, terms.rate);
   return *blocked_ns > kPatienceNs + static_cast<int64_t>(owed);
 }
 
@@ -315,7 +375,10 @@ absl::StatusOr<Ticket> ArbiterSeat::Begin(uint64_t estimate_ns) {
     if (attempt.ticket || block == Block::kRevoked) {
       if (queued) Dequeue(reason, now);
       hot_.waiting_for.store(0, kRelaxed);
-      if (attempt.ticket) return *attempt.ticket;
+      if (attempt.ticket) {
+        WakeNext(attempt.survey);
+        return *attempt.ticket;
+      }
       return absl::FailedPreconditionError(
           absl::StrCat("the seat of this process at the device's arbiter was taken away (lease ",
                        lease_, ", slot ", slot_, ")"));
@@ -379,8 +442,8 @@ void ArbiterSeat::Withdraw() {
 
 void ArbiterSeat::End(const Ticket& ticket, uint64_t busy_ns) {
   if (Forked()) return;
-  const LeaseTerms terms = arbiter::UnpackLease(terms_.load(kRelaxed));
-  const uint64_t actual = arbiter::VirtualCost(busy_ns, terms.weight);
+  const LeaseTerms terms = this->terms();
+  const uint64_t actual = arbiter::VirtualCost(busy_ns, terms.rate);
   if (!revoked()) {
     // Settle: what it took instead of what was thought. Wraps below zero as it should.
     if (actual != ticket.charged) {
@@ -396,12 +459,20 @@ void ArbiterSeat::End(const Ticket& ticket, uint64_t busy_ns) {
     hot_.used_ns.fetch_add(busy_ns, kRelaxed);
   }
   const uint64_t before = hot_.flight.fetch_sub(FlightOf(ticket.estimate_ns), kTotal);
+  if (arbiter::Waiters(before) == 0 && !view_->SomebodyWaits()) return;
   if (!revoked()) WakeAfterEnd(before);
+}
+
+// One wake-up came for us; while there is room for more, it is passed on.
+void ArbiterSeat::WakeNext(const Survey& survey) {
+  if (survey.in_flight + launches_in_flight() >= view_->control().depth) return;
+  const arbiter::ArbiterView::Waiter next = view_->NextWaiter();
+  if (next.hot != nullptr && next.slot != slot_) FutexWake(next.hot->futex, 1);
 }
 
 void ArbiterSeat::WakeAfterEnd(uint64_t flight_before) {
   const arbiter::ArbiterView::Waiter next = view_->NextWaiter();
-  const LeaseTerms terms = arbiter::UnpackLease(terms_.load(kRelaxed));
+  const LeaseTerms terms = this->terms();
   // Nothing left here while others wait: they may have to hold the place for us.
   if (next.other_waits && arbiter::FlightCount(flight_before) == 1 &&
       arbiter::Waiters(flight_before) == 0) {

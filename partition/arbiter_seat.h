@@ -73,6 +73,9 @@ class ArbiterSeat {
   uint32_t slot() const { return slot_; }
   uint32_t lease() const { return lease_; }
   uint32_t launches_in_flight() const;
+  // Whether, as of the last decision, nobody else was at work and nobody of a higher class has a
+  // seat: a launch that is longer than need be keeps nobody waiting then.
+  bool alone() const;
 
  private:
   struct Attempt {
@@ -85,6 +88,8 @@ class ArbiterSeat {
               std::unique_ptr<arbiter::ArbiterView> view, const Clock& clock);
   bool Forked() const;
   void Refresh();
+  // The usual case at its lowest price: nobody else is at work. False: nothing was done.
+  bool TryAlone(uint64_t estimate_ns, Ticket* ticket);
   // `queued`: the asker keeps a place in the line. `take` false: only looks.
   Attempt Try(uint64_t estimate_ns, bool queued, bool take);
   int64_t CapOpensAt() const;
@@ -93,6 +98,7 @@ class ArbiterSeat {
   void Enqueue(int64_t now_ns);
   void Dequeue(Block last, int64_t now_ns);
   void NoteReturn();
+  void WakeNext(const arbiter::Survey& survey);
   void WakeAfterEnd(uint64_t flight_before);
   bool OverPatience(const arbiter::Verdict& verdict, uint64_t estimate_ns, int64_t now_ns,
                     int64_t* blocked_ns, int64_t last_ns) const;
@@ -111,7 +117,8 @@ class ArbiterSeat {
   void* fork_mark_ = nullptr;  // a page that a forked child sees zeroed
 
   // The lease's terms as last read; relaxed: each is a value of its own.
-  std::atomic<uint64_t> terms_{0};
+  arbiter::LeaseTerms terms() const;
+  std::atomic<uint64_t> terms_{0};            // packed, see Refresh
   std::atomic<uint32_t> settled_class_{~0u};  // the class whose tag was brought up to date
   std::atomic<bool> revoked_{false};
   // Whether the last look found anybody else at work: then look before reserving.

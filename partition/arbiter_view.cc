@@ -19,12 +19,11 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kTotal = std::memory_order_seq_cst;
 
 // A peer's `info`: lease 16 bits, class 8 bits, flags 8 bits, and virtual per device time in 16.16
-// (10000 / weight), which saves a division per peer.
+// (RateOf).
 constexpr uint64_t kPeerGuaranteed = uint64_t{1} << 24;
 uint64_t PackPeer(uint32_t lease, const LeaseTerms& terms) {
-  const uint64_t rate = (uint64_t{10000} << 16) / terms.weight;
   return lease | uint64_t{terms.klass} << 16 | (terms.guaranteed ? kPeerGuaranteed : 0) |
-         rate << 32;
+         uint64_t{terms.rate} << 32;
 }
 
 // No peer may claim more than this is worth.
@@ -33,7 +32,8 @@ constexpr uint32_t kMostPeerFlight = 64;
 
 // Blocked for this long before anybody is suspected; how long a peer may go without progress.
 constexpr int64_t kAskProcessNs = 1'000'000;
-constexpr int64_t kStuckWaiterNs = 3'000'000;
+constexpr int64_t kStuckWaiterNs = 3'000'000;  // a waiter looks every millisecond
+constexpr int64_t kIdleWaiterNs = 20'000'000;  // it looks, could go, and does not
 constexpr int64_t kStuckFlightNs = 4'000'000;
 constexpr int64_t kFetchAgainNs = 100'000'000;
 constexpr int64_t kDistrustNs = 1'000'000'000;
@@ -47,7 +47,7 @@ LeaseTerms UnpackLease(uint64_t info) {
   terms.guaranteed = policy == Policy::kGuaranteed;
   terms.capped = policy == Policy::kCapped;
   terms.klass = ClassOf((info >> kLeasePriorityShift) & 0xff, policy == Policy::kBestEffort);
-  terms.weight = std::clamp<uint64_t>(info >> kLeaseWeightShift, 1, 10000);
+  terms.rate = RateOf(info >> kLeaseWeightShift);
   return terms;
 }
 
@@ -71,6 +71,7 @@ ArbiterView::ArbiterView(SeatGrant& grant, const Clock& clock)
       own_region_(grant.region),
       provider_(std::move(grant.provider)),
       peers_(new Peer[kSlots]),
+      others_(new std::atomic<const HotSlot*>[kSlots]),
       watched_(new Watched[kSlots]) {}
 
 ArbiterView::~ArbiterView() {
@@ -125,6 +126,7 @@ void ArbiterView::Refresh() {
   // acquire pairs with Announce. Read first: a change during the pass leaves the view stale.
   const uint64_t generation = control_->generation.load(std::memory_order_acquire);
   uint32_t words = 0;
+  uint32_t others = 0;
   bool missing = false;
   for (uint32_t word = 0; word < kSlotWords; ++word) {
     const uint64_t bits = control_->active[word].load(std::memory_order_acquire);
@@ -142,6 +144,7 @@ void ArbiterView::Refresh() {
       peer.tags.store(page != nullptr ? &page->tags[lease] : nullptr, kRelaxed);
       peer.hot.store(page != nullptr ? &page->hot[slot] : nullptr, kRelaxed);
       missing |= page == nullptr;
+      if (page != nullptr && slot != slot_) others_[others++].store(&page->hot[slot], kRelaxed);
       // Somebody else sits there now.
       const uint64_t seat = entry.seat.load(kRelaxed);
       if (watched_[slot].seat != seat) {
@@ -154,6 +157,9 @@ void ArbiterView::Refresh() {
     if (bits != 0) words = word + 1;
   }
   words_.store(words, kRelaxed);
+  // release: whoever reads the count finds that many lines.
+  others_count_.store(others, std::memory_order_release);
+  not_quiet_.store(missing ? 1 : 0, kRelaxed);
   seen_.store(generation, kRelaxed);
   if (missing && provider_ && !fetching_ && !closing_ &&
       clock_.MonotonicNanos() >= fetch_after_ns_) {
@@ -187,12 +193,25 @@ void ArbiterView::FetchRegions() {
   seen_.store(0, kRelaxed);  // no generation is 0: the next decision refreshes
 }
 
+bool ArbiterView::AnySeatAbove(uint32_t klass) const {
+  for (uint32_t word = 0; word < words_.load(kRelaxed); ++word) {
+    for (uint64_t bits = active_[word].load(kRelaxed); bits != 0; bits &= bits - 1) {
+      const uint32_t slot = word * 64 + __builtin_ctzll(bits);
+      if (((peers_[slot].info.load(kRelaxed) >> 16) & 0xff) > klass) return true;
+    }
+  }
+  return false;
+}
+
 Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) const {
   Survey survey;
   const uint32_t words = words_.load(kRelaxed);
   int64_t now = 0;
   const int64_t hold_ns = static_cast<int64_t>(control_->hold_ns);
-  if (any_ignored_.load(kRelaxed) != 0) ReturnIgnored();
+  if (any_ignored_.load(kRelaxed) != 0) {
+    ReturnIgnored();
+    survey.others_active = true;  // it may be back any moment: no running ahead
+  }
   for (uint32_t word = 0; word < words; ++word) {
     uint64_t bits = active_[word].load(kRelaxed) & ~ignored_[word].load(kRelaxed);
     for (; bits != 0; bits &= bits - 1) {
@@ -262,7 +281,7 @@ Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) co
       const uint64_t last_ns =
           std::max<uint64_t>(std::min(hot->lmax_ns.load(kRelaxed), kMostLmaxNs),
                              std::min(FlightNs(flight), kMostEstimateNs));
-      const uint64_t before = peer_tag - (last_ns * (info >> 32) >> 16);
+      const uint64_t before = peer_tag - VirtualCost(last_ns, info >> 32);
       if (!survey.active.any() || TagDifference(before, survey.floor) < 0) survey.floor = before;
       survey.active.Offer(slot, lease, peer_tag);
       if (waits) survey.waiting.Offer(slot, lease, peer_tag);
@@ -312,7 +331,7 @@ ArbiterView::Waiter ArbiterView::NextWaiter() const {
   return best;
 }
 
-uint64_t ArbiterView::Signature(uint32_t slot) const {
+uint64_t ArbiterView::Progress(uint32_t slot) const {
   const Peer& peer = peers_[slot];
   const HotSlot* hot = peer.hot.load(kRelaxed);
   if (hot == nullptr) return 0;
@@ -332,13 +351,19 @@ bool ArbiterView::StuckLocked(uint32_t slot, const Verdict& verdict, const Surve
   const bool in_flight = FlightCount(flight) > 0;
   if (slot != verdict.by && !in_flight) return false;
   Watched& watched = watched_[slot];
-  const uint64_t signature = Signature(slot);
-  if (watched.signature != signature || watched.since_ns == 0) {
-    watched.signature = signature;
+  const uint64_t progress = Progress(slot);
+  const uint64_t looks = hot->looks.load(kRelaxed);
+  if (watched.looks != looks || watched.looked_ns == 0) {
+    watched.looks = looks;
+    watched.looked_ns = now_ns;
+  }
+  if (watched.progress != progress || watched.since_ns == 0) {
+    watched.progress = progress;
     watched.since_ns = now_ns;
     watched.asked_ns = now_ns;
     return false;
   }
+  const int64_t unchanged = now_ns - watched.since_ns;
   if (same_pids_ && now_ns - watched.asked_ns >= kAskProcessNs) {
     watched.asked_ns = now_ns;
     const ControlSlot& entry = control_->slots[slot];
@@ -346,25 +371,26 @@ bool ArbiterView::StuckLocked(uint32_t slot, const Verdict& verdict, const Surve
                                               entry.start_time.load(kRelaxed));
     if (state == ProcessState::kDead) return true;
     // What a stopped process has in flight still runs; it is not waited for beyond its length.
-    if (state == ProcessState::kStopped &&
-        now_ns - watched.since_ns >= static_cast<int64_t>(in_flight ? survey.lmax_ns : 0)) {
-      return true;
-    }
+    const int64_t length = in_flight ? static_cast<int64_t>(survey.lmax_ns) : 0;
+    if (state == ProcessState::kStopped && unchanged >= length) return true;
   }
   // In flight: everything queued before it on the device may take its time too.
   if (in_flight) {
-    return now_ns - watched.since_ns >
-           std::max<int64_t>(kStuckFlightNs, 4 * static_cast<int64_t>(survey.lmax_ns));
+    return unchanged > std::max<int64_t>(kStuckFlightNs, 4 * static_cast<int64_t>(survey.lmax_ns));
   }
   // Waiting, first in line, with a free place: it could have gone.
   if (survey.in_flight >= control_->depth) {
     watched.since_ns = now_ns;
     return false;
   }
-  return now_ns - watched.since_ns > kStuckWaiterNs;
+  return now_ns - watched.looked_ns > kStuckWaiterNs || unchanged > kIdleWaiterNs;
 }
 
-bool ArbiterView::Sweep(const Verdict& verdict, const Survey& survey, int64_t now_ns) {
+bool ArbiterView::Sweep(const Verdict& verdict, Survey survey, int64_t now_ns) {
+  // What is in flight here counts for the depth and for how long the device may take, too.
+  const HotSlot& own = own_->hot[slot_];
+  survey.in_flight += FlightCount(own.flight.load(kRelaxed));
+  survey.lmax_ns = std::max<uint64_t>(survey.lmax_ns, own.lmax_ns.load(kRelaxed));
   absl::MutexLock lock(&mutex_);
   bool found = false;
   for (uint32_t word = 0; word < kSlotWords; ++word) {
@@ -404,11 +430,14 @@ void ArbiterView::ReturnIgnored() const {
         if (now == 0) now = clock_.MonotonicNanos();
         back = now >= watched.distrusted_until_ns;
       } else {
-        back = Signature(slot) != watched.signature;
+        const HotSlot* hot = peers_[slot].hot.load(kRelaxed);
+        back = Progress(slot) != watched.progress ||
+               (hot != nullptr && hot->looks.load(kRelaxed) != watched.looks);
       }
       if (back) {
         watched.distrusted_until_ns = 0;
         watched.since_ns = 0;
+        watched.looked_ns = 0;
         ignored_[word].fetch_and(~(uint64_t{1} << (slot % 64)), kRelaxed);
       } else {
         any = true;

@@ -31,7 +31,7 @@ struct LeaseTerms {
   bool guaranteed = false;
   bool capped = false;
   uint32_t klass = 0;
-  uint32_t weight = 1;  // 1/10000
+  uint32_t rate = 0;  // see RateOf
 };
 LeaseTerms UnpackLease(uint64_t info);
 
@@ -52,6 +52,33 @@ class ArbiterView {
   }
   void Refresh();
 
+  // Nobody else is at work, and nobody's place is to be kept. What Look would find, at a fraction
+  // of its cost; false also when it is not known.
+  bool Quiet() const {
+    const uint32_t count = others_count_.load(std::memory_order_acquire);
+    uint64_t any =
+        not_quiet_.load(std::memory_order_relaxed) | any_ignored_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < count; ++i) {
+      const HotSlot* hot = others_[i].load(std::memory_order_relaxed);
+      // seq_cst: see Look.
+      any |= hot->flight.load(std::memory_order_seq_cst) |
+             static_cast<uint64_t>(hot->hold_since_ns.load(std::memory_order_relaxed));
+    }
+    return any == 0;
+  }
+  // Somebody else waits.
+  bool SomebodyWaits() const {
+    const uint32_t count = others_count_.load(std::memory_order_acquire);
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      any |= others_[i].load(std::memory_order_relaxed)->flight.load(std::memory_order_seq_cst);
+    }
+    return Waiters(any) != 0;
+  }
+
+  // Whether a class above `klass` has a seat, as of the last Refresh.
+  bool AnySeatAbove(uint32_t klass) const;
+
   // Looks at all seats but the asker's own. Reads the clock only when a hold may be on.
   // `waiting_since` is 0 for an asker that is not waiting yet.
   Survey Look(uint32_t klass, uint64_t tag, int64_t waiting_since) const;
@@ -68,7 +95,7 @@ class ArbiterView {
 
   // Looks for peers that block without making progress, after the asker was blocked for a while.
   // True when one is left out from now on.
-  bool Sweep(const Verdict& verdict, const Survey& survey, int64_t now_ns);
+  bool Sweep(const Verdict& verdict, Survey survey, int64_t now_ns);
   // Leaves `slot` out for a while, whatever it does: it kept others waiting beyond all reason.
   void Distrust(uint32_t slot, int64_t now_ns);
 
@@ -80,8 +107,10 @@ class ArbiterView {
     std::atomic<uint64_t> info{0};  // see PackPeer
   };
   struct Watched {
-    uint64_t signature = 0;
-    int64_t since_ns = 0;
+    uint64_t progress = 0;  // launches begun and ended, when last looked at
+    int64_t since_ns = 0;   // unchanged since
+    uint64_t looks = 0;
+    int64_t looked_ns = 0;
     int64_t asked_ns = 0;  // the process's state
     uint64_t seat = 0;
     int64_t distrusted_until_ns = 0;
@@ -91,7 +120,7 @@ class ArbiterView {
   ArbiterView(SeatGrant& grant, const Clock& clock);
   absl::Status MapAll(SeatGrant& grant);
   void FetchRegions();
-  uint64_t Signature(uint32_t slot) const;
+  uint64_t Progress(uint32_t slot) const;
   bool StuckLocked(uint32_t slot, const Verdict& verdict, const Survey& survey, int64_t now_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReturnIgnored() const;
@@ -112,6 +141,10 @@ class ArbiterView {
   mutable std::atomic<uint32_t> any_ignored_{0};
   std::atomic<uint32_t> words_{0};  // how many words of active_ are in use
   std::unique_ptr<Peer[]> peers_;
+  // The hot lines of all others, dense; and whether there is somebody whose line cannot be read.
+  std::unique_ptr<std::atomic<const HotSlot*>[]> others_;
+  std::atomic<uint32_t> others_count_{0};
+  std::atomic<uint32_t> not_quiet_{0};
 
   mutable absl::Mutex mutex_;
   std::array<SharedPages, kRegions> regions_ ABSL_GUARDED_BY(mutex_);

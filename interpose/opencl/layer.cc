@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -57,6 +58,7 @@ void Layer::Look() {
     watcher_ = std::make_unique<OpenClWatcher>(next_, found->version);
     TurnLimits limits;
     limits.turn_ns = uint64_t{settings_.turn_us} * 1000;
+    limits.alone_turn_ns = std::max(limits.turn_ns, limits.alone_turn_ns);
     turns_ = std::make_unique<Turns>(*seat_, *watcher_, limits);
     // Registered after the driver's own, so it runs before them.
     std::atexit([] { instance_->AtExit(); });
