@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "absl/time/time.h"
 #include "interpose/turns_state.h"
 
 namespace het::interpose {
@@ -28,10 +27,10 @@ Turns::~Turns() { Stop(); }
 void Turns::Stop() {
   std::thread ticker, releaser;
   {
-    absl::MutexLock lock(&mutex_);
+    PlainLock lock(&mutex_);
     stop_ = true;
-    tick_.SignalAll();
-    deferred_added_.SignalAll();
+    tick_.notify_all();
+    deferred_added_.notify_all();
     ticker.swap(ticker_);
     releaser.swap(releaser_);
   }
@@ -63,7 +62,7 @@ Turns::QueueState& Turns::StateOf(Queue queue) {
 }
 
 void Turns::AddQueue(Queue queue, bool in_order) {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   QueueState& state = StateOf(queue);
   state.in_order = in_order;
   state.last_event = nullptr;
@@ -74,7 +73,7 @@ void Turns::AddQueue(Queue queue, bool in_order) {
 void Turns::ForgetQueue(Queue queue) {
   std::vector<Watch> watches;
   {
-    absl::MutexLock lock(&mutex_);
+    PlainLock lock(&mutex_);
     QueueState& state = StateOf(queue);
     watches = TakeQueue(&state);
     state.last_event = nullptr;
@@ -110,7 +109,7 @@ absl::Status Turns::Open(uint64_t estimate_ns) {
   if (!opening_) ticket = seat_.TryBegin(expected);
   if (!ticket && !in_callback) {
     if (opening_) {
-      opened_.Wait(&mutex_);
+      mutex_.Wait(opened_);
       return absl::OkStatus();  // the caller looks again
     }
     opening_ = true;
@@ -119,7 +118,7 @@ absl::Status Turns::Open(uint64_t estimate_ns) {
     absl::StatusOr<Ticket> waited = seat_.Begin(expected);
     mutex_.Lock();
     opening_ = false;
-    opened_.SignalAll();
+    opened_.notify_all();
     if (!waited.ok()) return waited.status();
     ticket = *waited;
   }
@@ -132,7 +131,7 @@ absl::Status Turns::Open(uint64_t estimate_ns) {
   }
   if (limits_.tick_ns > 0) {
     StartThread(&ticker_, &Turns::Tick);
-    if (!ticking_) tick_.Signal();
+    if (!ticking_) tick_.notify_one();
   }
   return absl::OkStatus();
 }
@@ -212,7 +211,7 @@ void Turns::Leave(const Pass& pass, Queue queue, bool ok, Event event, bool wait
 
 Turns::Pass Turns::Join(Queue queue) {
   Pass pass;
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   QueueState& state = StateOf(queue);
   // A queue with parked work may be waited for as long as the program likes: not in a turn.
   if (open_ == nullptr || !open_->Lists(&state) || !user_events_.empty()) return pass;
@@ -237,7 +236,7 @@ void Turns::LeaveDrained(const Pass& pass, Queue queue, bool ok) {
 
 Turns::Joined Turns::JoinEvents(absl::Span<const Event> events) {
   Joined joined;
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   if (open_ == nullptr || !user_events_.empty()) return joined;
   for (QueueState* queue : open_->queues) {
     for (Event event : events) {
@@ -354,7 +353,7 @@ void Turns::Tick() {
   while (!stop_) {
     if (open_ == nullptr && ++quiet > kQuietTicks) {
       ticking_ = false;
-      tick_.Wait(&mutex_);
+      mutex_.Wait(tick_);
       quiet = 0;
       continue;
     }
@@ -364,7 +363,7 @@ void Turns::Tick() {
       serial = open_->serial;
       launches = open_->launches;
     }
-    tick_.WaitWithTimeout(&mutex_, absl::Nanoseconds(limits_.tick_ns));
+    mutex_.Wait(tick_, limits_.tick_ns);
     if (stop_ || open_ == nullptr || open_->serial != serial || open_->launches != launches ||
         open_->entering > 0) {
       continue;
@@ -381,7 +380,7 @@ void Turns::Tick() {
 }
 
 Turns::Statistics Turns::statistics() const {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   return statistics_;
 }
 
