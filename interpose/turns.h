@@ -42,7 +42,7 @@
 namespace het::interpose {
 
 struct TurnLimits {
-  uint64_t turn_ns = 250'000;          // estimates that fill a turn
+  uint64_t turn_ns = 500'000;          // estimates that fill a turn
   uint64_t alone_turn_ns = 1'000'000;  // the same while nobody else wants the device
   uint32_t launches = 1024;            // or so many of them
   int64_t tick_ns = 1'000'000;         // how often idle turns are looked for; 0: never
