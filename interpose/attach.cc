@@ -33,6 +33,7 @@ class SharedSeat : public Seat {
   }
   absl::StatusOr<Ticket> Begin(uint64_t estimate_ns) override { return seat_->Begin(estimate_ns); }
   void End(const Ticket& ticket, uint64_t busy_ns) override { seat_->End(ticket, busy_ns); }
+  bool alone() const override { return seat_->alone(); }
   absl::Status Reserve(uint64_t bytes) override { return seat_->Reserve(bytes); }
   void GiveBack(uint64_t bytes) override { seat_->GiveBack(bytes); }
   uint64_t memory_limit() const override { return seat_->memory_limit(); }

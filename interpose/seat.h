@@ -27,6 +27,9 @@ class Seat {
   // The work is complete and kept the device busy for `busy_ns`.
   virtual void End(const Ticket& ticket, uint64_t busy_ns) = 0;
 
+  // Whether nobody else wanted the device at the last decision: long turns harm nobody then.
+  virtual bool alone() const = 0;
+
   virtual absl::Status Reserve(uint64_t bytes) = 0;
   virtual void GiveBack(uint64_t bytes) = 0;
   virtual uint64_t memory_limit() const = 0;

@@ -50,6 +50,11 @@ absl::StatusOr<Settings> ParseSettings(const Environment& environment) {
     return Bad("HET_ARBITRATE", arbitrate, "0 or 1");
   }
   settings.arbitrate = arbitrate != "0";
+  const std::string turn = Text(environment, "HET_TURN_US");
+  if (!turn.empty() && (!absl::SimpleAtoi(turn, &settings.turn_us) || settings.turn_us == 0 ||
+                        settings.turn_us > 1'000'000)) {
+    return Bad("HET_TURN_US", turn, "microseconds, 1 to 1000000");
+  }
   return settings;
 }
 

@@ -12,6 +12,7 @@
 //   HET_COMPUTE_UNITS      compute units the program is told; without it those of the device
 //   HET_SUB_DEVICE         "<first>+<count>": the program gets these units alone, as a sub-device
 //   HET_ARBITRATE          0: no turns, because the sub-device already keeps tenants apart
+//   HET_TURN_US            microseconds of work, as estimated, that share one turn (500)
 //
 // Failures: InvalidArgument names the variable, its value and the form it should have.
 #ifndef HET_INTERPOSE_SETTINGS_H_
@@ -40,6 +41,7 @@ struct Settings {
   uint32_t compute_units = 0;
   std::optional<UnitRange> sub_device;
   bool arbitrate = true;
+  uint32_t turn_us = 500;
 
   // Whether the program is to run in a slice at all.
   bool in_slice() const { return !lease.empty() || !seat_socket.empty() || !seat_fds.empty(); }

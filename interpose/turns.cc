@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "absl/time/time.h"
 #include "interpose/turns_state.h"
 
 namespace het::interpose {
@@ -28,10 +27,10 @@ Turns::~Turns() { Stop(); }
 void Turns::Stop() {
   std::thread ticker, releaser;
   {
-    absl::MutexLock lock(&mutex_);
+    PlainLock lock(&mutex_);
     stop_ = true;
-    tick_.SignalAll();
-    deferred_added_.SignalAll();
+    tick_.notify_all();
+    deferred_added_.notify_all();
     ticker.swap(ticker_);
     releaser.swap(releaser_);
   }
@@ -63,7 +62,7 @@ Turns::QueueState& Turns::StateOf(Queue queue) {
 }
 
 void Turns::AddQueue(Queue queue, bool in_order) {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   QueueState& state = StateOf(queue);
   state.in_order = in_order;
   state.last_event = nullptr;
@@ -74,7 +73,7 @@ void Turns::AddQueue(Queue queue, bool in_order) {
 void Turns::ForgetQueue(Queue queue) {
   std::vector<Watch> watches;
   {
-    absl::MutexLock lock(&mutex_);
+    PlainLock lock(&mutex_);
     QueueState& state = StateOf(queue);
     watches = TakeQueue(&state);
     state.last_event = nullptr;
@@ -103,13 +102,14 @@ Turns::Turn* Turns::NewTurn() {
 
 absl::Status Turns::Open(uint64_t estimate_ns) {
   // What the turn is likely to become, so that others see what is coming; settled at its end.
-  const uint64_t expected = std::max(estimate_ns, std::min(usual_ns_, limits_.turn_ns));
+  const uint64_t most = seat_.alone() ? limits_.alone_turn_ns : limits_.turn_ns;
+  const uint64_t expected = std::max(estimate_ns, std::min(usual_ns_, most));
   std::optional<Ticket> ticket;
   const bool in_callback = InCallback::now();
   if (!opening_) ticket = seat_.TryBegin(expected);
   if (!ticket && !in_callback) {
     if (opening_) {
-      opened_.Wait(&mutex_);
+      mutex_.Wait(opened_);
       return absl::OkStatus();  // the caller looks again
     }
     opening_ = true;
@@ -118,19 +118,20 @@ absl::Status Turns::Open(uint64_t estimate_ns) {
     absl::StatusOr<Ticket> waited = seat_.Begin(expected);
     mutex_.Lock();
     opening_ = false;
-    opened_.SignalAll();
+    opened_.notify_all();
     if (!waited.ok()) return waited.status();
     ticket = *waited;
   }
   // A callback may have opened one without a ticket meanwhile.
   if (open_ == nullptr) open_ = NewTurn();
+  room_ns_ = seat_.alone() ? std::max(limits_.turn_ns, limits_.alone_turn_ns) : limits_.turn_ns;
   if (ticket) {
     open_->has_ticket = true;
     open_->ticket = *ticket;
   }
   if (limits_.tick_ns > 0) {
     StartThread(&ticker_, &Turns::Tick);
-    if (!ticking_) tick_.Signal();
+    if (!ticking_) tick_.notify_one();
   }
   return absl::OkStatus();
 }
@@ -143,7 +144,7 @@ absl::Status Turns::MakeRoom(uint64_t estimate_ns) {
       continue;
     }
     const bool fits =
-        open_->estimate_ns + estimate_ns <= limits_.turn_ns && open_->launches < limits_.launches;
+        open_->estimate_ns + estimate_ns <= room_ns_ && open_->launches < limits_.launches;
     if (fits || open_->launches == 0) return absl::OkStatus();
     Turn* full = open_;
     Close(full);
@@ -210,7 +211,7 @@ void Turns::Leave(const Pass& pass, Queue queue, bool ok, Event event, bool wait
 
 Turns::Pass Turns::Join(Queue queue) {
   Pass pass;
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   QueueState& state = StateOf(queue);
   // A queue with parked work may be waited for as long as the program likes: not in a turn.
   if (open_ == nullptr || !open_->Lists(&state) || !user_events_.empty()) return pass;
@@ -235,7 +236,7 @@ void Turns::LeaveDrained(const Pass& pass, Queue queue, bool ok) {
 
 Turns::Joined Turns::JoinEvents(absl::Span<const Event> events) {
   Joined joined;
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   if (open_ == nullptr || !user_events_.empty()) return joined;
   for (QueueState* queue : open_->queues) {
     for (Event event : events) {
@@ -352,7 +353,7 @@ void Turns::Tick() {
   while (!stop_) {
     if (open_ == nullptr && ++quiet > kQuietTicks) {
       ticking_ = false;
-      tick_.Wait(&mutex_);
+      mutex_.Wait(tick_);
       quiet = 0;
       continue;
     }
@@ -362,7 +363,7 @@ void Turns::Tick() {
       serial = open_->serial;
       launches = open_->launches;
     }
-    tick_.WaitWithTimeout(&mutex_, absl::Nanoseconds(limits_.tick_ns));
+    mutex_.Wait(tick_, limits_.tick_ns);
     if (stop_ || open_ == nullptr || open_->serial != serial || open_->launches != launches ||
         open_->entering > 0) {
       continue;
@@ -379,7 +380,7 @@ void Turns::Tick() {
 }
 
 Turns::Statistics Turns::statistics() const {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   return statistics_;
 }
 

@@ -19,7 +19,7 @@
 #ifndef HET_INTERPOSE_TURNS_H_
 #define HET_INTERPOSE_TURNS_H_
 
-#include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -33,18 +33,19 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "interpose/plain_mutex.h"
 #include "interpose/seat.h"
 #include "partition/cost_estimate.h"
 
 namespace het::interpose {
 
 struct TurnLimits {
-  uint64_t turn_ns = 250'000;   // estimates that fill a turn
-  uint32_t launches = 256;      // or so many of them
-  int64_t tick_ns = 1'000'000;  // how often idle turns are looked for; 0: never
+  uint64_t turn_ns = 500'000;          // estimates that fill a turn
+  uint64_t alone_turn_ns = 1'000'000;  // the same while nobody else wants the device
+  uint32_t launches = 1024;            // or so many of them
+  int64_t tick_ns = 1'000'000;         // how often idle turns are looked for; 0: never
 };
 
 class Turns {
@@ -196,10 +197,11 @@ class Turns {
   const Clock& clock_;
   CostEstimate costs_;
 
-  mutable absl::Mutex mutex_;
+  mutable PlainMutex mutex_;
   Turn* open_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint64_t room_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // of open_
   bool opening_ ABSL_GUARDED_BY(mutex_) = false;  // a thread waits for the next turn
-  absl::CondVar opened_;
+  std::condition_variable opened_;
   int64_t last_end_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t debt_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // used without a ticket
   uint64_t usual_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // moving average of a turn's estimates
@@ -219,9 +221,9 @@ class Turns {
 
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool ticking_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::CondVar tick_;
+  std::condition_variable tick_;
   std::deque<Deferred> deferred_ ABSL_GUARDED_BY(mutex_);
-  absl::CondVar deferred_added_;
+  std::condition_variable deferred_added_;
   std::thread ticker_ ABSL_GUARDED_BY(mutex_);
   std::thread releaser_ ABSL_GUARDED_BY(mutex_);
 };

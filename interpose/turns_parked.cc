@@ -20,7 +20,7 @@ void Remove(Roots& roots, Event event) {
 }  // namespace
 
 void Turns::AddUserEvent(Event event) {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   user_events_.insert(event);
 }
 
@@ -71,7 +71,7 @@ void Turns::LeaveParked(const Pass& pass, bool ok, Event event) {
 }
 
 void Turns::Passed(Queue queue, absl::Span<const Event> waits, bool barrier, Event event) {
-  absl::MutexLock lock(&mutex_);
+  PlainLock lock(&mutex_);
   QueueState& state = StateOf(queue);
   if (state.in_order) {
     state.last_event = event;
@@ -142,7 +142,7 @@ void Turns::SetUserEvent(Event event, absl::AnyInvocable<void(bool allowed)> set
   deferred_.push_back({turn, turn->estimate_ns, std::move(set), std::move(events)});
   ++statistics_.waited;
   StartThread(&releaser_, &Turns::Release);
-  deferred_added_.Signal();
+  deferred_added_.notify_one();
   mutex_.Unlock();
 }
 
@@ -158,7 +158,7 @@ void Turns::Release() {
   mutex_.Lock();
   while (!stop_) {
     if (deferred_.empty()) {
-      deferred_added_.Wait(&mutex_);
+      mutex_.Wait(deferred_added_);
       continue;
     }
     Deferred next = std::move(deferred_.front());

@@ -158,6 +158,10 @@ bool ArbiterSeat::owner_alive() const {
   return clock_.MonotonicNanos() - view_->control().heartbeat_ns.load(kRelaxed) < kOwnerSilentNs;
 }
 
+bool ArbiterSeat::alone() const {
+  return !contended_.load(kRelaxed) && (terms_.load(kRelaxed) & kAboveSeated) == 0;
+}
+
 uint32_t ArbiterSeat::launches_in_flight() const {
   return arbiter::FlightCount(hot_.flight.load(kRelaxed));
 }

@@ -80,6 +80,9 @@ class ArbiterSeat {
   uint32_t slot() const { return slot_; }
   uint32_t lease() const { return lease_; }
   uint32_t launches_in_flight() const;
+  // Whether, as of the last decision, nobody else was at work and nobody of a higher class has a
+  // seat: a launch that is longer than need be keeps nobody waiting then.
+  bool alone() const;
 
  private:
   struct Attempt {

@@ -10,6 +10,7 @@
 #include "interpose/opencl/cl.h"
 #include "interpose/opencl/layer.h"
 #include "interpose/turns.h"
+#include "partition/cost_estimate.h"
 
 namespace het::interpose {
 
@@ -32,6 +33,16 @@ inline absl::Span<const Turns::Event> Events(cl_uint count, const cl_event* list
 // Bytes of a region of `pixel` bytes each (1 for buffers); 0 for a null region.
 inline uint64_t RegionBytes(const size_t* region, uint64_t pixel) {
   return region == nullptr ? 0 : uint64_t{region[0]} * region[1] * region[2] * pixel;
+}
+
+// Whether a queue with these properties runs its commands in order; null: it does.
+inline bool IsInOrder(const cl_queue_properties* properties) {
+  for (; properties != nullptr && *properties != 0; properties += 2) {
+    if (properties[0] == CL_QUEUE_PROPERTIES) {
+      return (properties[1] & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0;
+    }
+  }
+  return true;
 }
 
 // One launch: its turn, then the driver through `call(event)`. `blocking`: the call returns when

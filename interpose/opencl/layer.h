@@ -42,9 +42,7 @@ class Layer {
   MemoryAccount& memory() { return *memory_; }
 
   // Null where launches take no turns.
-  Turns* turns() {
-    return forked_.load(std::memory_order_relaxed) ? nullptr : turns_.get();
-  }
+  Turns* turns() { return forked_.load(std::memory_order_relaxed) ? nullptr : turns_.get(); }
   // Once: why the program's launches fail from now on.
   void SaySeatLost(const absl::Status& why);
 
@@ -55,6 +53,7 @@ class Layer {
   explicit Layer(const cl_icd_dispatch& next) : next_(next) {}
   void Refuse(const absl::Status& why);
   void Look();
+  void AtExit();
 
   static Layer* instance_;
 
@@ -68,6 +67,7 @@ class Layer {
   std::optional<DeviceView> view_;  // written once under looked_
   // relaxed: set in a forked child that has one thread.
   std::atomic<bool> forked_{false};
+  std::atomic<bool> said_forked_{false};
 };
 
 }  // namespace het::interpose

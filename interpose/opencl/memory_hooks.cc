@@ -4,43 +4,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "interpose/opencl/allocating.h"
 #include "interpose/opencl/hooks.h"
 #include "interpose/opencl/layer.h"
 
 namespace het::interpose::hook {
 namespace {
-
-cl_mem Fail(cl_int error, cl_int* error_ret) {
-  if (error_ret != nullptr) *error_ret = error;
-  return nullptr;
-}
-
-// Books `bytes`, makes the object with `create(error)`, and ties the bytes to it. `exact`: the
-// object takes what was asked for, no more.
-template <typename Create>
-cl_mem Allocate(uint64_t bytes, bool exact, cl_int* error_ret, Create create) {
-  Layer& layer = *Layer::Get();
-  if (layer.device() == nullptr) return Fail(CL_INVALID_CONTEXT, error_ret);
-  MemoryAccount& memory = layer.memory();
-  if (!memory.Reserve(bytes)) return Fail(CL_MEM_OBJECT_ALLOCATION_FAILURE, error_ret);
-  cl_int error = CL_SUCCESS;
-  const cl_mem object = create(&error);
-  if (object == nullptr) {
-    memory.GiveBack(bytes);
-    return Fail(error, error_ret);
-  }
-  if (!memory.Adopt(object, bytes, exact)) {
-    return Fail(CL_MEM_OBJECT_ALLOCATION_FAILURE, error_ret);
-  }
-  return Fail(CL_SUCCESS, error_ret), object;
-}
-
-// An object over memory that GL or EGL owns: counted, because the program reaches it through the
-// slice. Its size is known only afterwards.
-template <typename Create>
-cl_mem Import(cl_int* error_ret, Create create) {
-  return Allocate(0, false, error_ret, create);
-}
 
 cl_image_desc Description(cl_mem_object_type type, size_t width, size_t height, size_t depth) {
   cl_image_desc description = {};

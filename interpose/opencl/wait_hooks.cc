@@ -48,14 +48,8 @@ cl_command_queue CL_API_CALL clCreateCommandQueue(cl_context context, cl_device_
 cl_command_queue CL_API_CALL
 clCreateCommandQueueWithProperties(cl_context context, cl_device_id device,
                                    const cl_queue_properties* properties, cl_int* error_ret) {
-  bool in_order = true;
-  for (const cl_queue_properties* p = properties; p != nullptr && *p != 0; p += 2) {
-    if (p[0] == CL_QUEUE_PROPERTIES && (p[1] & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0) {
-      in_order = false;
-    }
-  }
   return Announce(Next().clCreateCommandQueueWithProperties(context, device, properties, error_ret),
-                  in_order);
+                  IsInOrder(properties));
 }
 
 // OpenCL 1.0: may turn an in-order queue into another.
