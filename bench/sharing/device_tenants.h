@@ -1,0 +1,65 @@
+// DeviceTenants: processes that share one real device through libhet and hetd, for bench/share.
+// Every tenant is a forked process that leases its slice from the daemon and keeps `depth` launches
+// of a kernel of one length wanted, as any engine does.
+//
+// Its books are work done: launches completed per window, times the length of one when it has the
+// device to itself, which the same kernel was measured to take before. So a share is goodput of the
+// tenant over goodput of all, and does not come from the arbiter under test; a launch counts in the
+// window in which it completed.
+//
+// Requires that no thread runs in the caller (tenants are forked). Failures name the daemon or the
+// device; tenants that fail are reported with what they said.
+#ifndef HET_BENCH_SHARING_DEVICE_TENANTS_H_
+#define HET_BENCH_SHARING_DEVICE_TENANTS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "het/het.hpp"
+
+namespace het::bench {
+
+// The daemon that HET_SOCKET names, or one of this build's own in a temporary directory.
+class BenchDaemon {
+ public:
+  // `binary`: hetd's path, for one of one's own.
+  static absl::StatusOr<std::unique_ptr<BenchDaemon>> Open(const std::string& binary);
+  ~BenchDaemon();
+  const std::string& socket() const { return socket_; }
+
+ private:
+  BenchDaemon() = default;
+  std::string directory_;  // empty: somebody else's daemon
+  std::string socket_;
+  pid_t pid_ = -1;
+};
+
+struct DeviceTenant {
+  uint32_t share = 5000;  // 1/10000
+  het_policy policy = HET_GUARANTEED;
+  het_priority priority = HET_PRIORITY_NORMAL;
+  double kernel_us = 220;
+  uint32_t depth = 4;
+  bool sync = false;  // waits for every launch
+};
+
+struct DeviceRun {
+  std::string device;                     // name and UUID, for people
+  std::vector<double> kernel_us;          // of each tenant, measured alone
+  std::vector<std::vector<double>> busy;  // [tenant][window] nanoseconds of work done
+};
+
+// `device`: a UUID, or a backend's name for its first device. `seconds` windows of one second after
+// one of warm-up.
+absl::StatusOr<DeviceRun> RunOnDevice(const std::string& socket, const std::string& device,
+                                      const std::vector<DeviceTenant>& tenants, int seconds);
+
+}  // namespace het::bench
+
+#endif  // HET_BENCH_SHARING_DEVICE_TENANTS_H_
