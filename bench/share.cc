@@ -5,9 +5,9 @@
 //         [--policy guaranteed] [--priority 1:1] [--sync] [--seconds 10] [-o table|json]
 //
 // A list has one value per tenant, or one for all. The first second is a warm-up and is not
-// counted. Not the arbiter keeps the books: the simulated device does (no daemon, no hardware); on
-// a real device, through libhet and hetd (the one that HET_SOCKET names, or one of its own), a
-// tenant's busy time is the work it got done, in launches times the length of one alone.
+// counted. Not the arbiter keeps the books: the device does. `simulated` needs no daemon and no
+// hardware; a real device is used through libhet and hetd (the one that HET_SOCKET names, or one of
+// its own), its clock times the work, and the share of the work that got done is shown beside it.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -102,6 +102,7 @@ struct Outcome {
   std::string device = "simulated";
   std::vector<std::vector<double>> busy;    // [tenant][window] nanoseconds
   std::vector<std::vector<double>> absent;  // part of the window with nothing asked; or empty
+  std::vector<std::vector<double>> work;    // as busy, by launches completed; or empty
   std::vector<double> kernel_us;            // as measured alone; or empty
 };
 
@@ -178,6 +179,7 @@ absl::StatusOr<Outcome> RunReal(const std::vector<TenantPlan>& plans, const Opti
   Outcome outcome;
   outcome.device = std::move(run.device);
   outcome.busy = std::move(run.busy);
+  outcome.work = std::move(run.work);
   outcome.kernel_us = std::move(run.kernel_us);
   return outcome;
 }
@@ -230,6 +232,18 @@ Summary Summarise(const std::vector<TenantPlan>& tenants, const Outcome& outcome
   return summary;
 }
 
+// Of the work that all got done, over the whole run.
+double WorkShare(const Outcome& outcome, size_t tenant) {
+  double own = 0, all = 0;
+  for (size_t i = 0; i < outcome.work.size(); ++i) {
+    for (const double work : outcome.work[i]) {
+      all += work;
+      if (i == tenant) own += work;
+    }
+  }
+  return all > 0 ? own / all : 0;
+}
+
 void PrintAsJson(const std::vector<TenantPlan>& tenants, const Outcome& outcome,
                  const Summary& summary, const Options& options) {
   Json clients = Json::array();
@@ -243,7 +257,10 @@ void PrintAsJson(const std::vector<TenantPlan>& tenants, const Outcome& outcome,
                    {"windows", Rounded(summary.windows[i])},
                    {"wall", Rounded(summary.wall[i])}};
     if (!outcome.absent.empty()) client["absent"] = Rounded(outcome.absent[i]);
-    if (!outcome.kernel_us.empty()) client["kernel_us_alone"] = outcome.kernel_us[i];
+    if (!outcome.kernel_us.empty()) {
+      client["kernel_us_alone"] = outcome.kernel_us[i];
+      client["work_share"] = WorkShare(outcome, i);
+    }
     clients.push_back(std::move(client));
   }
   const Json json = {{"benchmark", "share"},
@@ -275,15 +292,11 @@ void PrintAsTable(const std::vector<TenantPlan>& tenants, const Outcome& outcome
                 std::string(PolicyName(tenants[i].policy)).c_str(), kernel, tenants[i].work.depth,
                 100 * summary.asked[i], 100 * Median(windows), 100 * *low, 100 * *high,
                 100 * Median(summary.wall[i]));
-    if (outcome.absent.empty()) {
-      std::printf("%8s\n", "-");
-    } else {
-      std::printf("%7.2f%%\n", 100 * Median(outcome.absent[i]));
-    }
+    std::printf("%7.2f%%\n",
+                100 * (outcome.work.empty() ? Median(outcome.absent[i]) : WorkShare(outcome, i)));
   }
-  std::printf("error of a window's share: worst %.3f points, median %.3f; device busy %.2f %%%s\n",
-              summary.worst_points, summary.median_points, 100 * summary.device_busy,
-              outcome.kernel_us.empty() ? "" : " (work done, in time alone)");
+  std::printf("error of a window's share: worst %.3f points, median %.3f; device busy %.2f %%\n",
+              summary.worst_points, summary.median_points, 100 * summary.device_busy);
 }
 
 int Main(int argc, char** argv) {

@@ -94,6 +94,7 @@ struct Board {
   char device[256];
   char error[512];
   std::atomic<uint32_t> launches[kMostSeconds];
+  std::atomic<uint64_t> busy_ns[kMostSeconds];
 };
 
 class Spinner {
@@ -155,13 +156,17 @@ class Spinner {
   void Run(const DeviceTenant& tenant, uint32_t rounds, int64_t start_ns, int seconds) {
     const int64_t end_ns = start_ns + seconds * kSecond;
     std::deque<uint64_t> flying;
+    uint64_t busy = queue_->busy_ns();
     const auto complete_first = [&] {
       WaitFor(flying.front());
       flying.pop_front();
       const int64_t since = NowNs() - start_ns;
+      const uint64_t now = queue_->busy_ns();
       if (since >= 0 && since < seconds * kSecond) {
         board_.launches[since / kSecond].fetch_add(1, std::memory_order_relaxed);
+        board_.busy_ns[since / kSecond].fetch_add(now - busy, std::memory_order_relaxed);
       }
+      busy = now;
     };
     while (NowNs() < end_ns) {
       while (flying.size() < (tenant.sync ? 1 : tenant.depth)) flying.push_back(Launch(rounds));
@@ -274,7 +279,9 @@ absl::StatusOr<std::unique_ptr<BenchDaemon>> BenchDaemon::Open(const std::string
   if (daemon->pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     const std::string log = absl::StrCat(path, "/hetd.log");
-    if (freopen(log.c_str(), "w", stderr) == nullptr) _exit(126);
+    if (freopen(log.c_str(), "w", stderr) == nullptr || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+      _exit(126);
+    }
     execl(binary.c_str(), "hetd", "--runtime-dir", path, "--state-dir", path, nullptr);
     _exit(127);
   }
@@ -348,8 +355,10 @@ absl::StatusOr<DeviceRun> RunOnDevice(const std::string& socket, const std::stri
   for (size_t i = 0; i < boards.size(); ++i) {
     run.kernel_us.push_back(lengths[i].second);
     run.busy.emplace_back();
+    run.work.emplace_back();
     for (int window = 0; window < seconds; ++window) {
-      run.busy.back().push_back(boards[i]->launches[window].load() * lengths[i].second * 1e3);
+      run.busy.back().push_back(static_cast<double>(boards[i]->busy_ns[window].load()));
+      run.work.back().push_back(boards[i]->launches[window].load() * lengths[i].second * 1e3);
     }
     munmap(boards[i], sizeof(Board));
   }

@@ -2,10 +2,10 @@
 // Every tenant is a forked process that leases its slice from the daemon and keeps `depth` launches
 // of a kernel of one length wanted, as any engine does.
 //
-// Its books are work done: launches completed per window, times the length of one when it has the
-// device to itself, which the same kernel was measured to take before. So a share is goodput of the
-// tenant over goodput of all, and does not come from the arbiter under test; a launch counts in the
-// window in which it completed.
+// Two books, neither of them the arbiter's. busy: what the device's own clock says the tenant's
+// queue kept it busy (het_queue_busy_ns). work: launches completed, times the length of one when
+// the same kernel has the device to itself, so that what a tenant loses by running in turns (cold
+// caches, sleeping threads) shows. Both count in the window in which the launch completed.
 //
 // Requires that no thread runs in the caller (tenants are forked). Failures name the daemon or the
 // device; tenants that fail are reported with what they said.
@@ -52,7 +52,8 @@ struct DeviceTenant {
 struct DeviceRun {
   std::string device;                     // name and UUID, for people
   std::vector<double> kernel_us;          // of each tenant, measured alone
-  std::vector<std::vector<double>> busy;  // [tenant][window] nanoseconds of work done
+  std::vector<std::vector<double>> busy;  // [tenant][window] nanoseconds
+  std::vector<std::vector<double>> work;
 };
 
 // `device`: a UUID, or a backend's name for its first device. `seconds` windows of one second after
