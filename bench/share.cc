@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "bench/sharing/bench_daemon.h"
 #include "bench/sharing/device_tenants.h"
 #include "bench/sharing/tenants.h"
 
@@ -155,18 +155,11 @@ absl::StatusOr<Outcome> RunSimulated(const std::vector<TenantPlan>& tenants,
   return outcome;
 }
 
-// hetd of the build that this program is of.
-std::string HetdPath() {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (self.parent_path().parent_path() / "bin" / "hetd").string();
-}
-
 absl::StatusOr<Outcome> RunReal(const std::vector<TenantPlan>& plans, const Options& options) {
   constexpr het_policy kPolicies[] = {HET_GUARANTEED, HET_CAPPED, HET_BEST_EFFORT};
   constexpr het_priority kPriorities[] = {HET_PRIORITY_BATCH, HET_PRIORITY_NORMAL,
                                           HET_PRIORITY_HIGH, HET_PRIORITY_HIGH};
-  HET_ASSIGN_OR_RETURN(const auto daemon, BenchDaemon::Open(HetdPath()));
+  HET_ASSIGN_OR_RETURN(const auto daemon, BenchDaemon::Open());
   const double sum = SumOfWeights(plans);
   std::vector<DeviceTenant> tenants;
   for (const TenantPlan& plan : plans) {

@@ -1,7 +1,6 @@
 #include "bench/sharing/device_tenants.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,7 +13,6 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <new>
 
@@ -263,39 +261,6 @@ absl::StatusOr<std::pair<uint32_t, double>> Calibrate(const std::string& socket,
 }
 
 }  // namespace
-
-absl::StatusOr<std::unique_ptr<BenchDaemon>> BenchDaemon::Open(const std::string& binary) {
-  std::unique_ptr<BenchDaemon> daemon(new BenchDaemon);
-  if (const char* socket = std::getenv("HET_SOCKET")) {
-    daemon->socket_ = socket;
-    return daemon;
-  }
-  char path[] = "/tmp/het_share_XXXXXX";
-  if (mkdtemp(path) == nullptr) return ErrnoStatus(errno, "make a temporary directory");
-  daemon->directory_ = path;
-  daemon->socket_ = absl::StrCat(path, "/het.sock");
-  daemon->pid_ = fork();
-  if (daemon->pid_ < 0) return ErrnoStatus(errno, "fork hetd");
-  if (daemon->pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const std::string log = absl::StrCat(path, "/hetd.log");
-    if (freopen(log.c_str(), "w", stderr) == nullptr || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
-      _exit(126);
-    }
-    execl(binary.c_str(), "hetd", "--runtime-dir", path, "--state-dir", path, nullptr);
-    _exit(127);
-  }
-  return daemon;
-}
-
-BenchDaemon::~BenchDaemon() {
-  if (pid_ > 0) {
-    kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
-  }
-  std::error_code error;
-  if (!directory_.empty()) std::filesystem::remove_all(directory_, error);
-}
 
 absl::StatusOr<DeviceRun> RunOnDevice(const std::string& socket, const std::string& device,
                                       const std::vector<DeviceTenant>& tenants, int seconds) {

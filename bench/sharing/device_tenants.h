@@ -12,10 +12,7 @@
 #ifndef HET_BENCH_SHARING_DEVICE_TENANTS_H_
 #define HET_BENCH_SHARING_DEVICE_TENANTS_H_
 
-#include <sys/types.h>
-
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,21 +21,6 @@
 #include "het/het.hpp"
 
 namespace het::bench {
-
-// The daemon that HET_SOCKET names, or one of this build's own in a temporary directory.
-class BenchDaemon {
- public:
-  // `binary`: hetd's path, for one of one's own.
-  static absl::StatusOr<std::unique_ptr<BenchDaemon>> Open(const std::string& binary);
-  ~BenchDaemon();
-  const std::string& socket() const { return socket_; }
-
- private:
-  BenchDaemon() = default;
-  std::string directory_;  // empty: somebody else's daemon
-  std::string socket_;
-  pid_t pid_ = -1;
-};
 
 struct DeviceTenant {
   uint32_t share = 5000;  // 1/10000
