@@ -100,12 +100,12 @@ class InSlices(unittest.TestCase):
         return results, rows
 
     def test_clpeak_runs_and_a_cap_holds_it(self):
-        (result,), rows = self.beside((["clpeak", "--compute-integer"], {"share": "50", "more": ["--policy", "capped"]}))
+        (result,), rows = self.beside((["clpeak", "--compute-integer"], {"share": "40", "more": ["--policy", "capped"]}))
         self.assertEqual(len(re.findall(r"int\d*\s*: [\d.]+", result.stdout)), 5, result.stdout)
         # Its kernels are long, and one counts when it ends: so over the whole run. How exact: layer_test, bench/share_goals.
         busy = [row["wallPercent"] for row in rows if "wallPercent" in row]
         self.assertGreater(sum(busy), 0, rows)
-        self.assertLess(sum(busy) / len(busy), 65, busy)
+        self.assertLess(sum(busy) / len(busy), 60, busy)
 
     def test_top_shows_who_asked_for_what_and_had_it(self):
         command = ["clpeak", "--compute-integer"]
