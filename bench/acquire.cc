@@ -103,6 +103,7 @@ struct Round {
 absl::StatusOr<Round> RunRound(const std::string& socket, Board& board, int processes) {
   board.ready = board.go = board.done = board.leave = 0;
   std::vector<pid_t> pids;
+  pids.reserve(processes);
   for (int i = 0; i < processes; ++i) {
     const pid_t pid = fork();
     if (pid < 0) return ErrnoStatus(errno, "fork a tenant");
