@@ -129,6 +129,7 @@ absl::StatusOr<Round> RunRound(const std::string& socket, Board& board, int proc
         absl::StrCat(failed, " of ", processes, " got no lease: ", board.error));
   }
   std::vector<double> ms;
+  ms.reserve(processes);
   for (int i = 0; i < processes; ++i) {
     ms.push_back(static_cast<double>(board.leased_ns[i].load() - start) / kMs);
   }
