@@ -18,14 +18,13 @@ Health::Health(uv_loop_t* loop, Options options, Discovery& discovery,
       discovery_(discovery),
       on_change_(std::move(on_change)),
       machine_(loop, options_.machine),
-      monitor_(loop, options_.monitor,
-               {[this](const std::string& backend, const std::vector<Telemetry>& samples) {
-                  OnSample(backend, samples);
-                },
-                [this](const std::string& backend, const std::string& why) {
-                  OnFailure(backend, why);
-                },
-                [this](const std::string& backend) { OnReturn(backend); }}) {
+      monitor_(
+          loop, options_.monitor,
+          {[this](const std::string& backend, const std::vector<Telemetry>& samples) {
+             OnSample(backend, samples);
+           },
+           [this](const std::string& backend, const std::string& why) { OnFailure(backend, why); },
+           [this](const std::string& backend) { OnReturn(backend); }}) {
   uv_timer_init(loop, &bus_timer_);
   bus_timer_.data = this;
 }
@@ -76,7 +75,8 @@ void Health::Apply(std::vector<DeviceInfo>& devices) const {
     if (fault != faults_.end()) {
       device.state = DeviceState::kDegraded;
       device.reason = fault->second;
-      device.remedy = "the kernel's log says more; it is used again when its sensors say that it is well";
+      device.remedy =
+          "the kernel's log says more; it is used again when its sensors say that it is well";
     } else if (failure != failures_.end()) {
       device.state = DeviceState::kDegraded;
       device.reason = failure->second;

@@ -478,7 +478,8 @@ void Methods::Rescan(const Call& call) {
 
 void Methods::GetTopology(const Call& call) {
   Json topology = hooks_.topology();
-  topology.erase("direct");  // ListLinks has what they mean for devices, in as many frames as needed
+  topology.erase(
+      "direct");  // ListLinks has what they mean for devices, in as many frames as needed
   AnswerLater(call.connection, Json{{"topology", std::move(topology)}});
 }
 
