@@ -24,7 +24,7 @@ from programs import ProgramError, Programs
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL = os.path.join(ROOT, "engine", "demo", "addition.gguf")
 QUESTIONS = 12
-SOFT_SETTINGS = {"HET_SOFT_CUDA": "memory=1GiB", "HET_SOFT_HIP": "memory=1GiB"}
+SOFT_SETTINGS = {"HET_SOFT_CUDA": "memory=1GiB", "HET_SOFT_HIP": "memory=1GiB", "HET_SOFT_ZE": "memory=1GiB"}
 NEW_TOKENS = 5  # three digits, the line's end, and the end of the text
 MIB = 1 << 20
 
@@ -41,7 +41,7 @@ def soft_environment(build):
         raise ProgramError(f"{folder} is not there: ./dev build release soft_drivers")
     environment = dict(SOFT_SETTINGS)
     environment["LD_LIBRARY_PATH"] = ":".join(filter(None, [folder, os.environ.get("LD_LIBRARY_PATH")]))
-    level_zero = os.path.join(folder, "libze_soft.so")
+    level_zero = os.path.join(folder, "libze_soft.so.1")
     if os.path.exists(level_zero):
         environment["ZE_ENABLE_ALT_DRIVERS"] = level_zero
     return environment
