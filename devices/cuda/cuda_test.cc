@@ -195,6 +195,33 @@ TEST(CudaDriver, CutsADeviceIntoPartsThatDoNotOverlap) {
   });
 }
 
+TEST(CudaSensors, ComeFromNvmlWithUnits) {
+  InChild("power=312;temperature=61;ecc=2;utilization=87;throttle=36", [] {
+    const auto driver = *CreateDriver({});
+    const auto samples = driver->Sample();
+    ASSERT_TRUE(samples.ok()) << samples.status();
+    ASSERT_EQ(samples->size(), 1u);
+    const Telemetry& sample = samples->front();
+    EXPECT_EQ(sample.uuid, driver->Enumerate()->front().uuid);
+    EXPECT_EQ(sample.fault, "");
+    EXPECT_DOUBLE_EQ(*sample.power_watts, 312);
+    EXPECT_DOUBLE_EQ(*sample.temperature_celsius, 61);
+    EXPECT_DOUBLE_EQ(*sample.utilization_percent, 87);
+    EXPECT_EQ(sample.uncorrected_errors, 2u);
+    EXPECT_EQ(sample.throttle_reasons, (std::vector<std::string>{"power", "thermal"}));
+    const auto device = *driver->Open(sample.uuid, {});
+    const Ref<Buffer> buffer = *device->Allocate(1 << 20);
+    EXPECT_EQ(driver->Sample()->front().memory_used_bytes, uint64_t{1} << 20);
+  });
+}
+
+TEST(CudaSensors, ACardThatIsLostSaysSo) {
+  InChild("fault=nvmlDeviceGetMemoryInfo:lost:after=1", [] {
+    const auto driver = *CreateDriver({});
+    EXPECT_TRUE(absl::StrContains(driver->Sample()->front().fault, "lost"));
+  });
+}
+
 struct Running {
   std::unique_ptr<Driver> driver;
   std::unique_ptr<Device> device;

@@ -130,9 +130,10 @@ TEST(HipFaults, ARuntimeWithoutMemoryIsResourceExhaustedAndGoesOn) {
 }
 
 TEST(HipCompile, FindsTheEntriesOfACodeObject) {
-  using namespace std::literals;  // NOLINT(google-build-using-namespace)
-  EXPECT_EQ(CodeEntries("\x7f"
-                        "ELF\0add.kd\0sub_2.kd\0\0add.kd\0add.kdx"sv),
+  constexpr char kCode[] =
+      "\x7f"
+      "ELF\0add.kd\0sub_2.kd\0\0add.kd\0add.kdx";
+  EXPECT_EQ(CodeEntries(absl::string_view(kCode, sizeof(kCode) - 1)),
             (std::vector<std::string>{"add", "sub_2"}));
   EXPECT_TRUE(CodeEntries("").empty());
 }
