@@ -17,6 +17,8 @@ namespace het::runtime {
 
 // Path of het-probe: $HET_PROBE_DIR, ../bin beside this library or program, PATH. Empty: none.
 std::string FindProbe();
+// The same of het-worker.
+std::string FindWorker();
 
 // What `het-probe --backend NAME` says. Unavailable with the driver's reason; DeadlineExceeded for
 // one that hangs, Internal for one that crashes.
