@@ -1,6 +1,6 @@
-// The prelude for C++ compilers of GPU code. What OpenCL C has built in is made here: vectors, their
-// functions, ids. Items are lanes, so speed rests on scalars in registers: a vector is a plain struct
-// of them, and every function is inlined.
+// The prelude for C++ compilers of GPU code. What OpenCL C has built in is made here: vectors,
+// their functions, ids. Items are lanes, so speed rests on scalars in registers: a vector is a
+// plain struct of them, and every function is inlined.
 #include "devices/kernels/prelude.h"
 
 namespace het {
