@@ -1,10 +1,11 @@
 // het-worker: a backend's driver in a process of its own, for programs that isolate it
 // (HET_ISOLATE). Started by libhet, never by hand; it ends with the socket it is given.
-#include <signal.h>
-#include <sys/prctl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -27,6 +28,17 @@ void Refuse(int socket, const absl::Status& status) {
   (void)runtime::isolation::Send(socket, answer);
 }
 
+// Also while the driver hangs in a call. (Not PR_SET_PDEATHSIG: that is the death of the thread
+// that started this process, and not of its program.)
+void EndWithTheSocket(int socket) {
+  std::thread([socket] {
+    pollfd hangup = {socket, POLLRDHUP, 0};
+    while (poll(&hangup, 1, -1) <= 0) {
+    }
+    _exit(0);
+  }).detach();
+}
+
 int Main(int argc, char** argv) {
   std::string backend;
   std::vector<std::string> settings;
@@ -38,7 +50,7 @@ int Main(int argc, char** argv) {
   app.add_option("--setting", settings, "key=value of the driver");
   app.add_option("--cores", options.cores, "processors for the driver's threads")->delimiter(',');
   CLI11_PARSE(app, argc, argv);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  EndWithTheSocket(socket);
   for (const std::string& setting : settings) {
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(setting, absl::MaxSplits('=', 1));
