@@ -136,23 +136,6 @@ void Connection::SendOne(const Message& message) {
   (void)Send(socket_, message);
 }
 
-void Connection::CallLater(Verb verb, std::string payload, Done done) {
-  Message message;
-  message.verb = static_cast<uint32_t>(verb);
-  message.payload = std::move(payload);
-  absl::Status gone;
-  {
-    absl::MutexLock lock(&mutex_);
-    gone = status_;
-    if (gone.ok()) {
-      message.id = ++last_id_;
-      waiting_[message.id] = std::move(done);
-    }
-  }
-  if (!gone.ok()) return done(gone);
-  SendOne(message);
-}
-
 absl::StatusOr<std::string> Connection::Call(Verb verb, std::string payload, int descriptor) {
   struct Reply {
     absl::Mutex mutex;

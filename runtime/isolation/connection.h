@@ -3,7 +3,7 @@
 // for those who use its devices the device was lost, and nobody else notices.
 //
 // Ownership: shared by what was made through it; the last one ends the worker. Threads: all members
-// are thread-safe. Callbacks run on the connection's own thread.
+// are thread-safe.
 #ifndef HET_RUNTIME_ISOLATION_CONNECTION_H_
 #define HET_RUNTIME_ISOLATION_CONNECTION_H_
 
@@ -25,8 +25,6 @@ namespace het::runtime::isolation {
 
 class Connection {
  public:
-  using Done = std::function<void(absl::StatusOr<std::string>)>;
-
   // Starts `program` with `arguments` and "--fd N", its end of the socket. `name` stands in
   // messages.
   static absl::StatusOr<std::shared_ptr<Connection>> Start(const std::string& program,
@@ -37,8 +35,6 @@ class Connection {
   // Blocks for the answer. DeadlineExceeded when it does not come in time: the driver hangs. The
   // worker is then killed.
   absl::StatusOr<std::string> Call(Verb verb, std::string payload, int descriptor = -1);
-  // `done` is called once.
-  void CallLater(Verb verb, std::string payload, Done done);
   // No answer; where the worker is gone nothing happens.
   void Tell(Verb verb, std::string payload);
 
@@ -47,6 +43,8 @@ class Connection {
   pid_t pid() const { return pid_; }
 
  private:
+  using Done = std::function<void(absl::StatusOr<std::string>)>;
+
   Connection(int socket, pid_t pid, std::string name);
   void Read();
   void Fail(const absl::Status& status);
