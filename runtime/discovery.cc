@@ -26,7 +26,7 @@ extern char** environ;
 namespace het::runtime {
 namespace {
 
-constexpr int kProbeTimeoutMs = 10'000;
+constexpr int kProbeTimeoutMs = 5000;
 constexpr size_t kMaxAnswerBytes = size_t{1} << 20;
 
 int64_t NowMs() {

@@ -3,7 +3,7 @@
 // only its probe along and drivers are loaded later, with the leases' cores known; else in this
 // process.
 //
-// Blocks (a driver may take seconds; a probe is given up after 10 s). Thread-safe.
+// Blocks (a driver may take seconds; a probe is given up after 5 s). Thread-safe.
 #ifndef HET_RUNTIME_DISCOVERY_H_
 #define HET_RUNTIME_DISCOVERY_H_
 
