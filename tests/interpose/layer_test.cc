@@ -225,7 +225,26 @@ TEST_F(Layer, WhatADeadProgramHeldComesBack) {
   close(wait_for[1]);
 }
 
-// How exact: bench/share and bench/share_goals. Here: that the share is held at all.
+// How exact: bench/share and bench/share_goals. Here and below: that it is held at all.
+TEST_F(Layer, ACapHoldsAProgramThatIsAlone) {
+  const SeatServer::Offer offer =
+      server_.AddLease(Share::OfPercent(25), 64 * kMiB, Policy::kCapped);
+  FILE* program = popen((InSlice(offer) + kProbe + "busy 3 2000 > /dev/null").c_str(), "w");
+  ASSERT_NE(program, nullptr);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
+  std::fputs("go\n", program);
+  std::fflush(program);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).used_ns > 0; }));
+  const uint64_t before = server_.Usage(offer.lease).used_ns;
+  const auto start = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+  const uint64_t used = server_.Usage(offer.lease).used_ns - before;
+  const std::chrono::duration<double, std::nano> passed = std::chrono::steady_clock::now() - start;
+  EXPECT_EQ(pclose(program), 0);
+  EXPECT_GT(used, 0u);
+  EXPECT_LT(static_cast<double>(used) / passed.count(), 0.30);
+}
+
 TEST_F(Layer, TwoProgramsShareByTheirShares) {
   const SeatServer::Offer large = Offer(75), small = Offer(25);
   FILE* programs[2];

@@ -81,31 +81,35 @@ class InSlices(unittest.TestCase):
         self.assertGreater(sum(passed), 100, output)
         self.assertEqual(sum(failed), 0, output)
 
-    def test_clpeak_sees_the_slice_and_a_cap_holds_it(self):
-        def peak(*more, share):
-            output = self.succeed(self.sliced("clpeak", "--compute-sp", share=share, more=more))
-            self.assertIn("Single-precision compute", output)
-            return max(float(n) for n in re.findall(r"float\d*\s*: ([\d.]+)", output))
-        whole = peak(share="100")
-        capped = peak("--policy", "capped", share="25")
-        # clpeak times from the launch to the end. A quarter, and room for a machine that was busier in one of the two.
-        self.assertLess(capped, 0.5 * whole)
+    def beside(self, *runs):
+        """Runs the programs at once; their results, and the rows of `hetctl top` in the meantime."""
+        results = [None] * len(runs)
 
-    def test_top_shows_who_had_what(self):
-        output = {}
-
-        def run(name, share):
-            output[name] = self.sliced("clpeak", "--compute-sp", share=share)
-        threads = [threading.Thread(target=run, args=("a", "70")), threading.Thread(target=run, args=("b", "30"))]
+        def run(i):
+            results[i] = self.sliced(*runs[i][0], **runs[i][1])
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(len(runs))]
         for thread in threads:
             thread.start()
         rows = []
         while any(thread.is_alive() for thread in threads):
-            rows += self.programs.json("hetctl", "top", "-n", "1", "--interval", "0.3")["items"]
+            rows += self.programs.json("hetctl", "top", "-n", "1", "--interval", "1")["items"]
         for thread in threads:
             thread.join()
-        for result in output.values():
+        for result in results:
             self.succeed(result)
+        return results, rows
+
+    def test_clpeak_runs_and_a_cap_holds_it(self):
+        (result,), rows = self.beside((["clpeak", "--compute-integer"], {"share": "40", "more": ["--policy", "capped"]}))
+        self.assertEqual(len(re.findall(r"int\d*\s*: [\d.]+", result.stdout)), 5, result.stdout)
+        # Its kernels are long, and one counts when it ends: so over the whole run. How exact: layer_test, bench/share_goals.
+        busy = [row["wallPercent"] for row in rows if "wallPercent" in row]
+        self.assertGreater(sum(busy), 0, rows)
+        self.assertLess(sum(busy) / len(busy), 60, busy)
+
+    def test_top_shows_who_asked_for_what_and_had_it(self):
+        command = ["clpeak", "--compute-integer"]
+        _, rows = self.beside((command, {"share": "70"}), (command, {"share": "30"}))
         self.assertEqual({row["askedPercent"] for row in rows}, {30, 70})
         self.assertTrue(any(row.get("hadPercent", 0) > 0 for row in rows))
         self.assertTrue(all(row["memoryBytes"] <= row["memoryLimitBytes"] for row in rows))
