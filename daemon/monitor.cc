@@ -159,9 +159,13 @@ void Monitor::Watch(const std::string& name, bool failing) {
     backend->failing |= failing;
     return;  // a child is there, or will be
   }
+  const bool is_new = !std::exchange(backend->silent_for_good, false);
   backend->failing = failing;
-  backend->silent_for_good = false;
-  StartChild(*backend);
+  if (is_new) {
+    StartChild(*backend);
+  } else {
+    StartLater(*backend);  // it ended by itself and its devices still cannot be listed
+  }
 }
 
 void Monitor::Stop() {
@@ -208,10 +212,18 @@ void Monitor::Recovered(Backend& backend) {
 void Monitor::OnGone(Backend& backend, const std::string& why) {
   backend.child = nullptr;
   if (backend.silent_for_good) return;
+  if (why.empty()) {  // it ended by itself: it has nothing to tell
+    backend.silent_for_good = true;
+    return Recovered(backend);
+  }
   if (!std::exchange(backend.failing, true)) {
     Log().warn("backend {}: {}", backend.name, why);
-    events_.on_failure(backend.name, why.empty() ? "its probe ended" : why);
+    events_.on_failure(backend.name, why);
   }
+  StartLater(backend);
+}
+
+void Monitor::StartLater(Backend& backend) {
   const auto wait = static_cast<uint64_t>(backend.restart_ms);
   backend.restart_ms = std::min(backend.restart_ms * 2, options_.last_restart_ms);
   uv_timer_start(

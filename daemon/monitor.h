@@ -2,8 +2,8 @@
 // prints what the sensors say once a second. A child that is silent too long is killed: its driver
 // hangs. One that dies had a driver that crashes. Either is reported once, and the child started
 // again, later each time; when it speaks again that is reported too, so that a device becomes
-// healthy without a restart of anything. A backend without sensors is left alone after its first
-// line.
+// healthy without a restart of anything. A child that ends by itself has no sensors to tell
+// of and is left alone.
 //
 // Ownership: the daemon owns it; it borrows the loop. Threads: the loop's. Stop before the loop is
 // closed; it kills the children.
@@ -64,6 +64,7 @@ class Monitor {
   };
 
   void StartChild(Backend& backend);
+  void StartLater(Backend& backend);
   void OnLine(Backend& backend, absl::string_view line);
   void OnGone(Backend& backend, const std::string& why);
   void Recovered(Backend& backend);
