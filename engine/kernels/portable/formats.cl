@@ -40,8 +40,8 @@ HET_DEVICE float element_q4_0(Row row, uint k) {
 #define UNPACK_q4_0(row, b)                                              \
   Row w_ = (row) + (b) * 18;                                             \
   const uchar16 bytes_ = vload16(0, w_ + 2);                             \
-  const char16 low_ = as_char16(bytes_ & (uchar16)(15)) - (char16)(8);    \
-  const char16 high_ = as_char16(bytes_ >> (uchar16)(4)) - (char16)(8);   \
+  const char16 low_ = as_char16(bytes_ & het_uchar16(15)) - het_char16(8);    \
+  const char16 high_ = as_char16(bytes_ >> het_uchar16(4)) - het_char16(8);   \
   const float scale = het_load_half(w_, 0);                              \
   const float8 w0 = convert_float8(low_.lo), w1 = convert_float8(low_.hi), \
                w2 = convert_float8(high_.lo), w3 = convert_float8(high_.hi)
