@@ -499,6 +499,11 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Resize(const Caller& caller,
                                                      const std::vector<protocol::LeaseRef>& refs,
                                                      const Sizes& sizes) {
   HET_ASSIGN_OR_RETURN(const std::vector<Lease> before, Find(caller, {"", refs, 0}));
+  for (const Lease& lease : before) {
+    if (lease.slice.name.empty() || caller.admin) continue;
+    return absl::PermissionDeniedError(absl::StrCat(
+        "slice ", lease.slice.name, " is as an administrator cut it; only one can change it"));
+  }
   std::vector<Lease> leases = before;
   for (size_t i = 0; i < leases.size(); ++i) {
     Lease& lease = leases[i];

@@ -13,7 +13,6 @@ namespace {
 constexpr int64_t kMilli = 1'000'000;
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr size_t kClients = 6;
-constexpr size_t kEventsKept = 40;
 
 constexpr const char* kFailpoints[] = {"commit.begin",  "commit.staged",  "commit.done",
                                        "answer.before", "answer.after",   "restore.staged",
@@ -61,7 +60,7 @@ Simulation::~Simulation() {
 void Simulation::Trace(const std::string& event) {
   for (const unsigned char c : event) trace_ = (trace_ ^ c) * 0x100000001b3;
   last_events_.push_back(event);
-  if (last_events_.size() > kEventsKept) last_events_.pop_front();
+  if (last_events_.size() > options_.events_kept) last_events_.pop_front();
 }
 
 void Simulation::Fail(const std::string& what) {
@@ -163,7 +162,12 @@ void Simulation::Step() {
     if (node_ == nullptr) return;
     return Turn();
   }
-  const uint32_t kind = Random(100);
+  Guarded([this] { Happen(Random(100)); });
+  if (disk_.dead()) return Kill(Chance(30));
+  if (node_ != nullptr) Turn();
+}
+
+void Simulation::Happen(uint32_t kind) {
   if (kind < 62) {
     for (uint32_t i = 0, n = 1 + Random(4); i < n; ++i) {
       Client& client = clients_[Random(kClients)];
@@ -179,7 +183,6 @@ void Simulation::Step() {
     Replace(client);
   } else if (kind < 85) {
     Kill(Chance(40));
-    return;
   } else if (kind < 88) {
     disk_.DieAfter(1 + Random(12));
   } else if (kind < 91) {
@@ -201,7 +204,6 @@ void Simulation::Step() {
     Connect(client);
     if (client.call) Send(client);
   }
-  Turn();
 }
 
 void Simulation::Connect(Client& client) {
@@ -347,7 +349,7 @@ std::optional<Simulation::Call> Simulation::ChooseCall(Client& client) {
   if (kind < 15) {
     call.method = "AcquireModel";
     call.parameters = {
-        {"model", {{"layers", {{{"weightBytes", (1 + Random(12)) * kGiB}, {"count", 2}}}}}},
+        {"model", {{"layers", {{{"weightBytes", (1 + Random(12)) * kGiB}, {"count", 2u}}}}}},
         {"holder", "process"},
         {"confirm", true},
         {"waitMs", Random(5000)}};
@@ -428,14 +430,10 @@ void Simulation::Settle() {
       Turn();
     }
     if (!violation_.empty()) return;
-    for (const DeviceInfo& device : node_->ledger().devices()) {
-      const Amount free = node_->ledger().FreeOf(device);
-      const bool has_gold = device.uuid == "gpu-0" && node_->book().HasNamed("gold");
-      const uint32_t gold = has_gold ? 10 : 0;
-      if (free.share.parts() != Share::kWhole - gold * 100 ||
-          free.memory_bytes != SimWorld::kDeviceBytes - (gold > 0 ? kGiB : 0)) {
-        return Fail(absl::StrCat("device ", device.uuid, " has ", FormatShare(free.share), " and ",
-                                 free.memory_bytes, " bytes free when everything was released"));
+    // The ledger is the sum of the leases, as every turn checks; so nothing but named slices is it.
+    for (const auto& [id, lease] : node_->book().leases()) {
+      if (lease.state != LeaseState::kAvailable) {
+        return Fail(absl::StrCat("lease ", id, " is there when everything was released"));
       }
     }
     if (restart == 0) {
@@ -495,8 +493,13 @@ void Simulation::OnAnswer(Client& client, const Json& message) {
     } else if (call.method == "Confirm" || call.method == "Renew") {
       entry->second.confirmed = true;
       const int64_t ttl_ms = lease.contains("ttlMs") ? lease["ttlMs"].get<int64_t>() : 0;
-      entry->second.lives_until = ttl_ms == 0 ? 0 : call.sent_boottime + ttl_ms * kMilli;
       entry->second.ttl_ms = ttl_ms;
+      // At least so long: it was done after it was asked.
+      const auto left = lease.find("expiresInSeconds");
+      entry->second.lives_until =
+          left == lease.end()
+              ? 0
+              : call.sent_boottime + static_cast<int64_t>(left->get<double>() * 1e9);
     }
   }
   if (!transaction.empty()) {

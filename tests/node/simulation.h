@@ -29,6 +29,7 @@ namespace het::daemon {
 
 struct SimOptions {
   int steps = 120;
+  size_t events_kept = 40;  // for the report of a violation
   // To see that the checks can fail.
   bool disk_lies = false;    // syncs that do nothing
   bool deaths_hide = false;  // the kernel does not tell when a process ends
@@ -95,6 +96,7 @@ class Simulation {
 
   // ---- what happens ----
   void Step();
+  void Happen(uint32_t kind);
   void Ask(Client& client);
   std::optional<Call> ChooseCall(Client& client);
   Call AcquireCall(Client& client);
