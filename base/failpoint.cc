@@ -1,6 +1,7 @@
 #include "base/failpoint.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <memory>
 #include <utility>
@@ -31,6 +32,14 @@ void OnFailpoint(std::function<void(absl::string_view)> action) {
 }
 
 bool DieAtFailpoint(absl::string_view text) {
+  if (const size_t at = text.find('@'); at != absl::string_view::npos) {
+    if (at == 0 || at + 1 == text.size()) return false;
+    OnFailpoint([name = std::string(text.substr(0, at)),
+                 path = std::string(text.substr(at + 1))](absl::string_view passed) {
+      if (passed == name && access(path.c_str(), F_OK) == 0) raise(SIGKILL);
+    });
+    return true;
+  }
   const size_t colon = text.find(':');
   int count = 1;
   if (colon != absl::string_view::npos &&

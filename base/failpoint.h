@@ -28,8 +28,9 @@ inline void Failpoint(absl::string_view name) {
 // `action` is called with the name of every place that is passed; null: nothing is.
 void OnFailpoint(std::function<void(absl::string_view)> action);
 
-// "name" or "name:3": SIGKILL to this process when it passes the place for the third time. What
-// $HET_FAILPOINT has, if it is there. False: the text is neither.
+// "name" or "name:3": SIGKILL to this process when it passes the place for the third time.
+// "name@path": when it passes the place and there is a file `path`. False: the text is none of
+// these.
 bool DieAtFailpoint(absl::string_view text);
 
 }  // namespace het

@@ -24,7 +24,7 @@ GOALS = {
     "kernels": "decode >= 0.8x of the read bandwidth for F16 and Q8_0, >= 0.6x for Q4_0 with q8 activations; prefill f32 >= 0.5x of the FMA peak",
     "pipeline": "simulated A100+V100+L4+T4: >= 0.97 of plan, >= 1.8x the memory-proportional split",
     "mixed": "CPU + PoCL, a core each, synth 100 M F32: prefill mixed / sum >= 0.90, achieved / planned >= 0.90",
-    "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB",
+    "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB; under load: the goals below its table",
 }
 # About 100 M parameters.
 MIXED_SHAPE = ["--layers", "12", "--embd", "768", "--ff", "2048", "--heads", "12", "--kv-heads", "4", "--vocab", "8000",
@@ -83,6 +83,7 @@ def mixed(programs):
 
 
 def daemon(programs):
+    run_program(os.path.join(programs.bin, ".."), "daemon_load")
     programs.start_daemon()
     time.sleep(1)
     times = []

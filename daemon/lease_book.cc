@@ -649,6 +649,12 @@ void LeaseBook::Probe() {
   if (store_status_.ok()) Log().warn("the store can be written again");
 }
 
+size_t LeaseBook::held() const {
+  size_t held = 0;
+  for (const auto& [uid, count] : count_by_user_) held += count;
+  return held;
+}
+
 const Lease* LeaseBook::FindBySlice(const std::string& slice_id) const {
   const auto id = by_slice_.find(slice_id);
   return id == by_slice_.end() ? nullptr : &leases_.at(id->second);

@@ -116,6 +116,8 @@ class LeaseBook {
   void Probe();
 
   const std::map<std::string, Lease, std::less<>>& leases() const { return leases_; }
+  // Leases that somebody has.
+  size_t held() const;
   const Lease* FindBySlice(const std::string& slice_id) const;
   bool HasLeases(const ProcessId& process) const;
   std::vector<ProcessId> Processes() const;

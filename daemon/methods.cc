@@ -172,9 +172,7 @@ void Methods::GetInfo(const Call& call) {
   info.pid = static_cast<uint64_t>(getpid());
   info.uptime_seconds = static_cast<double>(clock_.MonotonicNanos() - started_) * 1e-9;
   info.devices = ledger_.devices().size();
-  for (const auto& [id, lease] : book_.leases()) {
-    if (lease.state != LeaseState::kAvailable) ++info.leases;
-  }
+  info.leases = book_.held();
   info.waiting = line_.size();
   info.discovering = !known_.devices;
   if (!book_.store_status().ok()) info.store_error = std::string(book_.store_status().message());

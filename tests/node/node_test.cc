@@ -32,7 +32,7 @@ class NodeTest : public testing::Test {
     auto store = Store::Open("/sim", world_.clock(), disk_.vfs());
     if (!store.ok()) return false;
     store_ = *std::move(store);
-    node_ = std::make_unique<Node>(world_, *store_, Discovery::Options{.probe = "probe"}, config_);
+    node_ = std::make_unique<Node>(world_, *store_, SimWorld::DiscoveryOptions(), config_);
     world_.Open(1);
     if (!node_->Begin(world_).ok()) return false;
     Pass(kSecond);

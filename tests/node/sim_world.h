@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/answers.h"
+#include "daemon/discovery.h"
 #include "daemon/environment.h"
 
 namespace het::daemon {
@@ -45,6 +46,12 @@ class SimClock final : public Clock {
 class SimWorld final : public Environment, public Answers {
  public:
   SimWorld();
+
+  static Discovery::Options DiscoveryOptions() {
+    Discovery::Options options;
+    options.probe = "probe";
+    return options;
+  }
 
   // ---- what the test does ----
   SimClock& time() { return clock_; }

@@ -95,7 +95,7 @@ void Simulation::Start() {
       return;
     }
     store_ = *std::move(store);
-    node_ = std::make_unique<Node>(world_, *store_, Discovery::Options{.probe = "probe"}, config_);
+    node_ = std::make_unique<Node>(world_, *store_, SimWorld::DiscoveryOptions(), config_);
     const absl::Status begun = node_->Begin(world_);
     if (!begun.ok()) {
       if (!disk_.dead()) Fail(absl::StrCat("cannot begin: ", begun.ToString()));
