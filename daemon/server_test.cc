@@ -2,6 +2,7 @@
 #include "daemon/server.h"
 
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -258,12 +259,14 @@ TEST_F(ServerTest, MakesWhoComesThroughTheAdministratorsDoorOne) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(setgroups(0, nullptr), 0);
+  ASSERT_EQ(setegid(2), 0);
   ASSERT_EQ(seteuid(1), 0);
   const int refused = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
   ASSERT_EQ(seteuid(0), 0);
   EXPECT_EQ(refused, -1);
   // As a member of the group that has the door.
-  chown(path.c_str(), 0, 1);
+  ASSERT_EQ(chown(path.c_str(), 0, 1), 0);
   ASSERT_EQ(setegid(1), 0);
   ASSERT_EQ(seteuid(1), 0);
   const int opened = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));

@@ -78,6 +78,10 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
       vfs);
   if (code != SQLITE_OK) return store->Failure(code, "open");
+  if (sqlite3_db_readonly(store->db_, "main") == 1) {
+    return absl::UnavailableError(absl::StrCat("the store ", store->path_,
+                                               " is read-only; hetd must be able to write there"));
+  }
   HET_RETURN_IF_ERROR(store->Configure());
   HET_RETURN_IF_ERROR(store->CheckIntegrity());
   HET_RETURN_IF_ERROR(store->Migrate());

@@ -2,6 +2,7 @@
 // is in daemon/server_test.cc (frames, slow clients, limits, doors), tests/node/node_test.cc (lease
 // limits, isolation), tests/arbiter (hostile shared memory) and daemon/process_test.cc (pid reuse).
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
