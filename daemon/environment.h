@@ -43,8 +43,8 @@ class Environment {
   virtual void ForgetUnless(const std::function<bool(const ProcessId&)>& keep) = 0;
 
   // Starts a child. `done` comes once, at the latest after the command's limit, and at once when
-  // the child cannot be started. `gone` comes when the child is gone: after `done`, and never when
-  // it hangs in its driver.
+  // the child cannot be started. `gone` comes when the child is gone: before `done`, unless the
+  // child was killed for its time, and never when it hangs in its driver.
   virtual void StartProbe(const ProbeCommand& command, OnProbed done,
                           std::function<void()> gone) = 0;
   // Accelerators on a bus, whether a driver is there or not.

@@ -115,8 +115,8 @@ class Run {
   void MaybeFinish() {
     if (!exited_ || !read_all_ || finished_) return;
     finished_ = true;
-    Report();
     if (gone_) gone_();
+    Report();
     uv_close(reinterpret_cast<uv_handle_t*>(&output_), OnClosed);
     uv_close(reinterpret_cast<uv_handle_t*>(&timer_), OnClosed);
     // A process handle that was never started is no handle.

@@ -62,12 +62,13 @@ std::vector<ProcessId> SimWorld::Deliver() {
           absl::StrCat("the probe did not answer in ", probe.limit_ms, " ms and was killed")));
       if (!probe.killable) {
         stuck_.push_back(probe.gone);
-        continue;
+      } else if (probe.gone) {
+        probe.gone();
       }
     } else {
-      probe.done(probe.list ? std::string(R"({"backends":["sim"]})") : Devices());
+      if (probe.gone) probe.gone();
+      probe.done(probe.list ? std::string(R"({"backends":["sim"]})") : Devices(probe.measures));
     }
-    if (probe.gone) probe.gone();
   }
   std::vector<ProcessId> ended(ended_.begin(), ended_.end());
   ended_.clear();
@@ -81,10 +82,11 @@ void SimWorld::SetHanging(bool hanging, bool killable) {
   for (const auto& gone : std::exchange(stuck_, {})) gone();
 }
 
-std::string SimWorld::Devices() const {
+std::string SimWorld::Devices(bool measured) const {
   Json devices = Json::array();
   for (size_t i = 0; i < kDevices; ++i) {
     if (!present_[i]) continue;
+    const double rate = measured ? 1e11 : 0;
     devices.push_back({{"id", absl::StrCat("gpu-", i)},
                        {"name", "simulated"},
                        {"vendor", "Acme"},
@@ -92,8 +94,8 @@ std::string SimWorld::Devices() const {
                        {"kind", "gpu"},
                        {"memoryBytes", kDeviceBytes},
                        {"computeUnits", 8},
-                       {"memoryBytesPerSecond", 1e11},
-                       {"flopsPerSecond", 1e12}});
+                       {"memoryBytesPerSecond", rate},
+                       {"flopsPerSecond", rate}});
   }
   return PrintJson({{"backend", "sim"}, {"devices", devices}});
 }
@@ -116,6 +118,7 @@ void SimWorld::StartProbe(const ProbeCommand& command, OnProbed done, std::funct
   ++probes_started_;
   Probe probe;
   probe.list = command.arguments.front() == "--list";
+  probe.measures = command.arguments.back() == "--measure";
   probe.hangs = hanging_ && !probe.list;
   probe.killable = killable_;
   probe.limit_ms = command.limit_ms;

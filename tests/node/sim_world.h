@@ -108,13 +108,14 @@ class SimWorld final : public Environment, public Answers {
   struct Probe {
     int64_t due = 0;
     bool list = false;
+    bool measures = false;
     bool hangs = false;
     bool killable = true;
     int64_t limit_ms = 0;
     OnProbed done;
     std::function<void()> gone;
   };
-  std::string Devices() const;
+  std::string Devices(bool measured) const;
 
   SimClock clock_;
   int boots_ = 1;
