@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -203,14 +203,21 @@ echo '{"devices":[{"id":"d","name":"n","backend":"x","kind":"gpu","computeUnits"
 TEST(HetdInACrowd, StaysAsLargeAsItIs) {
   HetdProcess hetd;
   hetd.Start();
-  const auto client = hetd.Connect();
   const int warm = 25'000;  // the answers that are kept are all there then
   const int cycles = Soak() ? 1'000'000 : 5'000;
+  constexpr int kClients = 32;  // that share commits
+  std::vector<std::unique_ptr<protocol::Client>> clients;
+  for (int i = 0; i < kClients; ++i) clients.push_back(hetd.Connect());
   const auto cycle = [&](int count) {
-    for (int i = 0; i < count; ++i) {
-      const auto lease = client->Acquire(Small());
-      ASSERT_TRUE(lease.ok()) << lease.status();
-      ASSERT_TRUE(client->Release(ChangeOf(lease->front())).ok());
+    std::vector<std::jthread> threads;
+    for (const auto& own : clients) {
+      threads.emplace_back([&own, count] {
+        for (int i = 0; i < count / kClients; ++i) {
+          const auto lease = own->Acquire(Small());
+          ASSERT_TRUE(lease.ok()) << lease.status();
+          ASSERT_TRUE(own->Release(ChangeOf(lease->front())).ok());
+        }
+      });
     }
   };
   cycle(Soak() ? warm : 2'000);
