@@ -248,7 +248,13 @@ absl::StatusOr<Store::Contents> Store::Load() {
 }
 
 absl::Status Store::Begin() {
-  if (in_batch_) return absl::OkStatus();
+  if (in_batch_ && sqlite3_get_autocommit(db_) == 0) return absl::OkStatus();
+  if (in_batch_) {
+    // SQLite gave the batch up when an earlier write of it failed, which whoever made that write
+    // took lightly. What came with it is not there, so nothing more may be added.
+    in_batch_ = false;
+    return absl::UnavailableError(absl::StrCat("an earlier write to the store ", path_, " failed"));
+  }
   HET_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
   in_batch_ = true;
   return absl::OkStatus();
