@@ -26,6 +26,7 @@ void RegisterRun(CLI::App& app, Globals& globals);     // run
 void RegisterSlice(CLI::App& app, Globals& globals);   // slice create, delete
 void RegisterTop(CLI::App& app, Globals& globals);     // top
 void RegisterPlan(CLI::App& app, Globals& globals);    // plan
+void RegisterSimulate(CLI::App& app, Globals& globals);  // simulate
 void RegisterDoctor(CLI::App& app, Globals& globals);  // doctor, version
 
 }  // namespace het::hetctl
