@@ -132,9 +132,9 @@ Choice HetPolicy::Evaluate(const NodeState& state, const JobSpec& spec) const {
   return best;
 }
 
-double HetPolicy::Waste(const JobSpec& spec, const Choice& choice) const {
-  const double price = kWholeDevice * prices_.Price(spec.milli) * spec.devices;
-  return std::max(price, choice.cost) - static_cast<double>(spec.TotalMilli());
+double HetPolicy::Waste(const JobSpec& spec, const Choice& /*choice*/) const {
+  return kWholeDevice * prices_.Price(spec.milli) * spec.devices -
+         static_cast<double>(spec.TotalMilli());
 }
 
 std::string HetPolicy::Explain(const NodeState& state, const JobSpec& spec,

@@ -46,8 +46,8 @@ class HetPolicy final : public Policy {
   void Observe(const JobSpec& spec) override;
   uint64_t version() const override { return version_; }
   Choice Evaluate(const NodeState& state, const JobSpec& spec) const override;
-  // A job that costs less here than its packing price only takes what others left; the price is
-  // what such jobs cost on the whole.
+  // By its packing price alone: what such jobs spoil on the whole, wherever this one goes. By cost,
+  // jobs that want many cores would wait instead of those that spoil devices.
   double Waste(const JobSpec& spec, const Choice& choice) const override;
   std::string Explain(const NodeState& state, const JobSpec& spec,
                       const Choice& choice) const override;

@@ -5,9 +5,9 @@
 // are appended again (or, where the list is longer, random ones dropped). A job that fits nowhere
 // when its turn comes is dropped.
 //
-// With a window of more than one, up to that many jobs wait and the policy chooses which goes next:
-// the one that wastes least, cost less the compute that it puts to use. A job that no longer fits
-// is dropped from the window. No job is passed over by more than kPatience windows of arrivals.
+// With a window of more than one, up to that many jobs wait and the one that wastes least goes next
+// (window.h). A job that no longer fits is dropped from the window. No job is passed over by more
+// than kPatience windows of arrivals.
 //
 // Pure; deterministic for a seed.
 #ifndef HET_SCHEDULER_FLEET_OVERLOAD_H_

@@ -44,13 +44,46 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
     for (size_t i = kind.read; i < log.size(); ++i) Add(kind, log[i]);
   }
   kind.read = log.size();
-  while (!kind.heap.empty()) {
-    const Entry& top = kind.heap.front();
-    if (cluster_.count(top.state) > 0) return Candidate{top.state, {top.cost, top.places}};
+  DropStale(kind);
+  if (kind.heap.empty()) return std::nullopt;
+  if (policy_.draws_among_equals()) return DrawAmongEquals(kind);
+  const Entry& top = kind.heap.front();
+  return Candidate{top.state, {top.cost, top.places}};
+}
+
+void Placer::DropStale(KindIndex& kind) {
+  while (!kind.heap.empty() && cluster_.count(kind.heap.front().state) == 0) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     kind.heap.pop_back();
   }
-  return std::nullopt;
+}
+
+Placer::Candidate Placer::DrawAmongEquals(KindIndex& kind) {
+  const double cost = kind.heap.front().cost;
+  equals_.clear();
+  uint64_t nodes = 0;
+  while (!kind.heap.empty() && kind.heap.front().cost == cost) {
+    std::pop_heap(kind.heap.begin(), kind.heap.end());
+    const Entry entry = kind.heap.back();
+    kind.heap.pop_back();
+    const bool again = !equals_.empty() && equals_.back().state == entry.state;
+    if (cluster_.count(entry.state) == 0 || again) continue;
+    equals_.push_back(entry);
+    nodes += static_cast<uint64_t>(cluster_.count(entry.state));
+  }
+  uint64_t drawn = random_() % nodes;
+  const Entry* chosen = &equals_.front();
+  for (const Entry& entry : equals_) {
+    kind.heap.push_back(entry);
+    std::push_heap(kind.heap.begin(), kind.heap.end());
+  }
+  for (const Entry& entry : equals_) {
+    chosen = &entry;
+    const auto count = static_cast<uint64_t>(cluster_.count(entry.state));
+    if (drawn < count) break;
+    drawn -= count;
+  }
+  return {chosen->state, {chosen->cost, chosen->places}};
 }
 
 int Placer::DrawNode(KindIndex& kind) {

@@ -70,6 +70,9 @@ class Placer {
     bool none = false;  // drawing policies: nothing fitted up to `read`
   };
   void Add(KindIndex& kind, StateId id);
+  // Drops entries of states without nodes from the top.
+  void DropStale(KindIndex& kind);
+  Candidate DrawAmongEquals(KindIndex& kind);
   std::optional<Candidate> Draw(KindIndex& kind);
   int DrawNode(KindIndex& kind);
 
@@ -79,6 +82,7 @@ class Placer {
   std::vector<KindIndex> kinds_;
   absl::flat_hash_map<JobSpec, int> index_;
   int drawn_node_ = -1;
+  std::vector<Entry> equals_;
   int64_t evaluations_ = 0;
 };
 

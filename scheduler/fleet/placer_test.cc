@@ -163,6 +163,7 @@ TEST(HetPolicy, KeepsCoresWhereDevicesWaitForThem) {
   // Both have the same cores free; on one a device waits for them, the other is full.
   NodeSpec busy = kPair;
   busy.cpu_milli = 32'000;
+  busy.memory_mib = 128'000;
   std::vector<NodeSpec> nodes = {kPair, busy};
   Cluster cluster(nodes);
   cluster.Place(1, kWhole, 1);

@@ -48,8 +48,11 @@ class Policy {
   virtual absl::string_view name() const = 0;
   // States must tell apart which shapes of job a node holds.
   virtual bool tracks_affinity() const { return false; }
-  // Nodes of equal cost are equally good: the placer draws one (and a device) by lot.
+  // The placer draws a node that fits, and a device, by lot.
   virtual bool draws() const { return false; }
+  // Among nodes of equal cost the placer draws by lot, as the published runs did; otherwise the
+  // state that came first has it.
+  virtual bool draws_among_equals() const { return false; }
   // A job came in, placed or not.
   virtual void Observe(const JobSpec&) {}
   virtual uint64_t version() const { return 0; }

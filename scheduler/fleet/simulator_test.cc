@@ -65,12 +65,14 @@ TEST(Simulator, ASmallJobPassesOneThatDoesNotFit) {
 }
 
 TEST(Simulator, ReservedGoesBeforeOnDemandBeforeBatch) {
+  SimulatorOptions options;
+  options.preempt = false;
   const auto r = Simulated(Pairs(1),
                            Of({Make("first", kTwo, 0, 10, JobClass::kReserved),
                                Make("batch", kTwo, 1, 10, JobClass::kBatch),
                                Make("demand", kTwo, 2, 10, JobClass::kOnDemand),
                                Make("reserved", kTwo, 3, 10, JobClass::kReserved)}),
-                           {.preempt = false});
+                           options);
   EXPECT_EQ(r.by_class[0].wait.max_s, 7);
   EXPECT_EQ(r.by_class[1].wait.max_s, 18);
   EXPECT_EQ(r.by_class[2].wait.max_s, 29);

@@ -27,12 +27,15 @@ Window::Decision Window::Next() {
   const int64_t patience = int64_t{kPatience} * size_;
   int best_kind = -1;
   double least_waste = 0;
+  int64_t oldest = 0;
   std::optional<Placer::Candidate> best;
   for (const auto& [kind, queue] : jobs_) {
     const auto candidate = placer_.Best(kind);
     if (!candidate || added_ - queue.front().added > patience) return Take(kind, candidate);
     const double waste = placer_.policy().Waste(placer_.spec(kind), candidate->choice);
-    if (best_kind >= 0 && waste >= least_waste) continue;
+    const bool older = waste == least_waste && queue.front().added < oldest;
+    if (best_kind >= 0 && waste >= least_waste && !older) continue;
+    oldest = queue.front().added;
     best_kind = kind;
     least_waste = waste;
     best = candidate;

@@ -1,9 +1,8 @@
 // Window: the jobs that wait to be placed, and which of them goes next.
 //
-// Of the kinds of job in the window the one that wastes least goes first: the cost of its cheapest
-// place less the compute that it puts to use (both in thousandths of a device). Of one kind the
-// oldest goes. A job that fits nowhere goes at once, refused. A job that kPatience windows of
-// others have passed goes next, whatever it wastes.
+// Of the kinds of job in the window the one that wastes least goes first (Policy::Waste), among
+// equals the oldest. Of one kind the oldest goes. A job that fits nowhere goes at once, refused. A
+// job that kPatience windows of others have passed goes next, whatever it wastes.
 //
 // With a size of one this is plain first come, first served. Deterministic. Not thread-safe;
 // borrows the placer.

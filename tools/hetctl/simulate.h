@@ -34,7 +34,7 @@ struct SimulateOptions {
   std::string requests, node, model;
   std::vector<std::string> prices;  // "device=per hour"
   double rate = 0;                  // of the trace; 0: 80 % of what the node can do
-  double ttft_limit_s = 10, tbt_limit_ms = 200;
+  double ttft_limit_s = 10, tbt_limit_ms = 500;
 };
 
 // Set by SIGINT and SIGTERM: runs end early and report what they have.

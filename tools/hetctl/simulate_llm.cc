@@ -177,8 +177,9 @@ class Comparison {
     }
     load_.mean_prompt /= static_cast<double>(requests.size());
     load_.mean_output /= static_cast<double>(requests.size());
-    sample_.assign(requests.begin(), requests.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                            requests.size(), kSaturationSample)));
+    // Spread over the whole trace: its mix changes with time.
+    const size_t stride = (requests.size() + kSaturationSample - 1) / kSaturationSample;
+    for (size_t i = 0; i < requests.size(); i += stride) sample_.push_back(requests[i]);
   }
 
   std::vector<Deployment> All() {

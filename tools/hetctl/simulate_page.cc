@@ -19,7 +19,7 @@ constexpr char kStyle[] =
     "body{font:15px/1.5 system-ui,sans-serif;margin:24px auto;max-width:1360px;padding:0 16px;"
     "color:#1a1a1a;background:#fff}"
     "h1{font-size:22px;margin:0 0 4px}p{margin:0 0 16px;color:#555}"
-    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:20px}"
+    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,660px));gap:20px}"
     "svg{width:100%;height:auto;border:1px solid #ddd;border-radius:4px}"
     "svg text{font:12px system-ui,sans-serif;fill:#333}svg .title{font-size:14px;font-weight:600}"
     "svg .grid{stroke:#e4e4e4}"
