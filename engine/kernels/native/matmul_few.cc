@@ -22,7 +22,7 @@ namespace hetllm::native {
 namespace HWY_NAMESPACE {
 namespace {  // the same names exist in several files
 
-static const size_t kLongRow = getenv("LR") ? atoi(getenv("LR")) : 8192;
+constexpr size_t kLongRow = 8192;  // bytes
 // Two weight rows are read side by side, and where they are read the next two are fetched: streams
 // that end after a row defeat the hardware's prefetcher. Longer rows than the L1 cache likes are
 // fetched a little ahead instead.
@@ -252,16 +252,10 @@ void FewRows(const MatmulCall& m, size_t begin, size_t end) {
 }
 
 void FewRowsT(const MatmulCall& m, WeightType type, size_t begin, size_t end) {
-  switch (type) {
-    case WeightType::kF32:
-      return FewRows<WeightType::kF32>(m, begin, end);
-    case WeightType::kF16:
-      return FewRows<WeightType::kF16>(m, begin, end);
-    case WeightType::kQ8_0:
-      return FewRows<WeightType::kQ8_0>(m, begin, end);
-    case WeightType::kQ4_0:
-      return FewRows<WeightType::kQ4_0>(m, begin, end);
-  }
+  ForType(type, [&]<WeightType kType>() {
+    // The K types are expanded through the cache (matmul_some.cc).
+    if constexpr (kPlain<kType> || kSimpleBlocks<kType>) FewRows<kType>(m, begin, end);
+  });
 }
 
 }  // namespace
