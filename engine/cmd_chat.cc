@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "engine/chat_template.h"
 #include "engine/commands.h"
@@ -19,13 +20,14 @@ namespace hetllm {
 namespace {
 
 constexpr uint32_t kDefaultContext = 4096;
+constexpr uint32_t kDefaultAnswer = 512;
 
 struct Options {
   RunOptions run;
   SamplerOptions sampling = {.temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05};
   std::string system;
   std::string family;
-  uint32_t max_new = 512;
+  uint32_t max_new = 0;  // 0: as much as a context of ordinary size has room for
 };
 
 // Lines of standard input; an interrupt ends the wait for one.
@@ -148,7 +150,7 @@ class Conversation {
   std::vector<Turn> turns_;
 };
 
-void Chat(const Options& options) {
+void Chat(Options options) {
   const Model model(options.run.model);
   if (!model.tokenizer()) {
     throw Error(Cat("'", model.path(), "' has no tokenizer, so it takes no text"));
@@ -157,6 +159,9 @@ void Chat(const Options& options) {
   RunOptions run = options.run;
   if (run.context == 0) {
     run.context = std::min(model.shape().trained_context, kDefaultContext);
+  }
+  if (options.max_new == 0) {
+    options.max_new = std::max(1u, std::min(kDefaultAnswer, run.context / 2));
   }
   if (options.max_new >= run.context) {
     throw Error(
@@ -201,9 +206,10 @@ void AddChat(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("chat", "Talk with a model: a line is a question");
   AddRunOptions(*command, options->run);
   AddSamplingOptions(*command, options->sampling);
-  command->add_option("-n", options->max_new, "tokens of an answer at most")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
+  command
+      ->add_option("-n", options->max_new,
+                   "tokens of an answer at most (default: 512, or half of a small context)")
+      ->check(CLI::Range(1, 1 << 20));
   command->add_option("--system", options->system, "what the model is told first");
   command->add_option("--chat-template", options->family,
                       Cat("instead of the file's: ", ChatFamilyNames()));

@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 
-// Bytes of the UTF-8 character at the front; a byte that begins none stands alone.
-size_t CharacterBytes(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  const size_t size = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-  return std::min(size, text.size());
-}
-
 std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   out.reserve(text.size());
@@ -73,7 +66,7 @@ void Merge(std::string_view text, const Rate& rate, const Put& put) {
   };
   std::vector<Symbol> symbols;
   for (std::string_view rest = text; !rest.empty();) {
-    const size_t size = CharacterBytes(rest);
+    const size_t size = FirstCharacter(rest).bytes;
     const int index = static_cast<int>(symbols.size());
     symbols.push_back({rest.substr(0, size), index - 1, index + 1});
     rest.remove_prefix(size);

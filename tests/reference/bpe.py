@@ -75,7 +75,8 @@ ALPHABET = _alphabet()
 
 
 def written(text):
-    return [ALPHABET[byte] for byte in text.encode("utf-8")]
+    """Bytes that are no UTF-8 come as Python's surrogate escapes."""
+    return [ALPHABET[byte] for byte in text.encode("utf-8", errors="surrogateescape")]
 
 
 def _join(symbols, pair):

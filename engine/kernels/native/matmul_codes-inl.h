@@ -207,16 +207,21 @@ HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accum
         hwy::Prefetch(w + kAhead + line);
     __m256 scales[kRuns], minimums = _mm256_setzero_ps();
     LoadScales<kType>(w, scales, minimums);
-    alignas(32) float both[kRows][kGroup * kRuns];
+    // One row keeps the products of scales in registers, from where a shuffle spreads each; several
+    // rows have no registers left and broadcast them from memory.
+    __m256 both[kRows][kRuns];
+    alignas(32) float stored[kRows][kGroup * kRuns];
     HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
       const __m256 x_scales = _mm256_loadu_ps(x[r].scales + b);
       if constexpr (kRuns == 2) {
-        _mm256_store_ps(both[r],
-                        _mm256_mul_ps(scales[0], _mm256_permutevar8x32_ps(x_scales, twice_low)));
-        _mm256_store_ps(both[r] + 8,
-                        _mm256_mul_ps(scales[1], _mm256_permutevar8x32_ps(x_scales, twice_high)));
+        both[r][0] = _mm256_mul_ps(scales[0], _mm256_permutevar8x32_ps(x_scales, twice_low));
+        both[r][1] = _mm256_mul_ps(scales[1], _mm256_permutevar8x32_ps(x_scales, twice_high));
       } else {
-        _mm256_store_ps(both[r], _mm256_mul_ps(scales[0], x_scales));
+        both[r][0] = _mm256_mul_ps(scales[0], x_scales);
+      }
+      if constexpr (kRows > 1) {
+        HETLLM_UNROLL for (size_t v = 0; v < kRuns; ++v)
+            _mm256_store_ps(stored[r] + 8 * v, both[r][v]);
       }
       if constexpr (kTakesOff<kType>) {
         HETLLM_UNROLL for (size_t v = 0; v < kRuns; ++v) {
@@ -225,18 +230,24 @@ HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accum
         }
       }
     }
-    KeepInMemory(both[0]);
+    if constexpr (kRows > 1) KeepInMemory(stored[0]);
     HETLLM_UNROLL for (size_t i = 0; i < kGroup; ++i) {
       const __m256i codes = LoadCodes<kType>(w, static_cast<int>(i));
       HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
         const __m256 dot =
             _mm256_cvtepi32_ps(DotBlock<kType>(codes, x[r].values + (b + i) * kBlock));
         __m256 scale;
-        if constexpr (kRuns == 2) {
-          const auto* pair = reinterpret_cast<const double*>(both[r] + 2 * i);
+        if constexpr (kRows == 1) {
+          const int first = static_cast<int>(i * kRuns % 8),
+                    last = first + static_cast<int>(kRuns) - 1;
+          const __m256i from =
+              _mm256_setr_epi32(first, first, first, first, last, last, last, last);
+          scale = _mm256_permutevar8x32_ps(both[0][i * kRuns / 8], from);
+        } else if constexpr (kRuns == 2) {
+          const auto* pair = reinterpret_cast<const double*>(stored[r] + 2 * i);
           scale = _mm256_permutevar8x32_ps(_mm256_castpd_ps(_mm256_broadcast_sd(pair)), halves);
         } else {
-          scale = _mm256_broadcast_ss(both[r] + i);
+          scale = _mm256_broadcast_ss(stored[r] + i);
         }
         sum[r][i % kChains] = _mm256_fmadd_ps(scale, dot, sum[r][i % kChains]);
       }
