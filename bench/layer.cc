@@ -78,6 +78,17 @@ Values Colons(const std::string& output) {
   return values;
 }
 
+// Rows of CLBlast's tuners: "| id | of | parameters | .. | OK 166 ms | 1.30 ms | ..": the time of
+// each configuration.
+Values TunerRows(const std::string& output) {
+  static const std::regex row(R"(\|\s*\d+ \|\s*\d+ \|([ 0-9]+)\|.*\|\s*([0-9.]+) ms \|)");
+  Values values;
+  for (std::sregex_iterator it(output.begin(), output.end(), row), end; it != end; ++it) {
+    values[(*it)[1]] = std::stod((*it)[2]);
+  }
+  return values;
+}
+
 class Pairs {
  public:
   explicit Pairs(const std::string& device) : server_(), device_(device) {
@@ -234,6 +245,8 @@ int Main(int argc, char** argv) {
   app.add_option("-o,--output", format)->check(CLI::IsMember({"table", "json"}));
   CLI11_PARSE(app, argc, argv);
 
+  // The programs take every platform they find, also those that have no device here.
+  setenv("OCL_ICD_VENDORS", "pocl.icd", 0);
   Report report("layer");
   Pairs runner(device);
   MeasureTurns(&report);
@@ -242,6 +255,12 @@ int Main(int argc, char** argv) {
     const int few = std::max(3, pairs / 3);
     MeasureTimings(&runner, {"clpeak compute-sp", "clpeak --compute-sp", Colons}, true, few,
                    &report);
+    // In a directory of its own: it leaves a file of results.
+    MeasureTimings(
+        &runner,
+        {"CLBlast xaxpy tuner",
+         "sh -c 'cd $(mktemp -d) && clblast_tuner_xaxpy -n 4194304 -runs 10'", TunerRows},
+        false, few, &report);
     MeasureTimings(&runner, {"clpeak bandwidth", "clpeak --global-bandwidth", Colons}, true, few,
                    &report);
   }

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs the benchmarks of a build and prints their tables, each figure beside the one asked for.
 
-usage: run.py --build BUILD_DIR [NAME...]     (names: executor planner kernels pipeline mixed daemon)
+usage: run.py --build BUILD_DIR [NAME...]     (no name: all; --help lists them)
 """
 import argparse
+import json
 import os
 import re
 import shutil
@@ -25,7 +26,18 @@ GOALS = {
     "pipeline": "simulated A100+V100+L4+T4: >= 0.97 of plan, >= 1.8x the memory-proportional split",
     "mixed": "CPU + PoCL, a core each, synth 100 M F32: prefill mixed / sum >= 0.90, achieved / planned >= 0.90",
     "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB",
+    "share": "share of a 1 s window: <= 1 point off at worst, 0.2 in the median; on PoCL <= 2 points",
+    "share_cost": "a turn nobody contends for: <= 50 ns at 4 active slots, <= 250 ns at 64",
+    "share_goals": "P99 of a high class <= 1.10x alone, >= 90 % of the rest harvested; cap +1 point; throughput >= 98 % (85 % at depth 1); "
+                   "resize <= 200 ms, memory <= 50 ms; 0 bytes over quota",
+    "acquire": "300 processes at one barrier: all leased in 1 s",
+    "layer": "<= 1 us per pipelined launch, <= 1 % on clpeak's and CLBlast's own timings",
 }
+# What bench/share is asked: simulated device, then the real ones.
+SHARES = [["--weights", "10:90"], ["--weights", "30:70"], ["--weights", "75:25"], ["--weights", "61:39"], ["--weights", "25:25:25:25"],
+          ["--weights", "50:50", "--kernel-us", "2000:50"], ["--weights", "75:25", "--depth", "1:4"], ["--weights", "75:25", "--sync"]]
+REAL_SHARES = [["--weights", "30:70"], ["--weights", "75:25"], ["--weights", "25:25:25:25"], ["--weights", "75:25", "--depth", "1:4"],
+               ["--weights", "75:25", "--kernel-us", "2000:220"], ["--weights", "75:25", "--sync"]]
 # About 100 M parameters.
 MIXED_SHAPE = ["--layers", "12", "--embd", "768", "--ff", "2048", "--heads", "12", "--kv-heads", "4", "--vocab", "8000",
                "--type", "f32", "--seed", "1"]
@@ -108,6 +120,26 @@ def daemon(programs):
     return True
 
 
+def share(build):
+    """Every case of bench/share in a row, on the simulated device and on PoCL."""
+    environment = dict(os.environ, OCL_ICD_VENDORS="pocl.icd", POCL_MEMORY_LIMIT="8")
+    good = True
+    print(f"{'share --seconds 5 --device':60} {'worst':>8} {'median':>8} {'busy':>7}   median share of each (of the work)")
+    for device, cases in (("simulated", SHARES), ("opencl", REAL_SHARES)):
+        for case in cases:
+            command = [os.path.join(build, "bench", "share"), "--device", device, *case, "--seconds", "5", "-o", "json"]
+            run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if run.returncode != 0:
+                print(f"{device} {' '.join(case)}: {run.stderr.strip()}")
+                good = False
+                continue
+            result = json.loads(run.stdout)
+            shares = "  ".join(f"{c['median']:.4f}" + (f" ({c['work_share']:.4f})" if "work_share" in c else "") for c in result["clients"])
+            print(f"{device + ' ' + ' '.join(case):60} {result['worst_error_points']:8.3f} {result['median_error_points']:8.3f} "
+                  f"{result['device_busy']:7.3f}   {shares}", flush=True)
+    return good
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
@@ -121,7 +153,7 @@ def main():
     for name in options.names or GOALS:
         heading(name)
         if name not in ("mixed", "daemon"):
-            if not run_program(build, name):
+            if not (share(build) if name == "share" else run_program(build, name)):
                 failed.append(name)
             continue
         directory = tempfile.mkdtemp(prefix="het-bench-")

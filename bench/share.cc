@@ -1,11 +1,13 @@
 // Do slices hold? Tenants in processes of their own keep one device busy through the arbiter; how
 // much of the device's busy time each had, per window of a second, beside what it asked for.
 //
-//   share --device simulated --weights 75:25 [--kernel-us 220:220] [--depth 4:4]
+//   share --device simulated|UUID|opencl|cpu --weights 75:25 [--kernel-us 220:220] [--depth 4:4]
 //         [--policy guaranteed] [--priority 1:1] [--sync] [--seconds 10] [-o table|json]
 //
-// A list has one value per tenant, or one for all. The device keeps the books, not the arbiter. The
-// first second is a warm-up and is not counted.
+// A list has one value per tenant, or one for all. The first second is a warm-up and is not
+// counted. Not the arbiter keeps the books: the device does. `simulated` needs no daemon and no
+// hardware; a real device is used through libhet and hetd (the one that HET_SOCKET names, or one of
+// its own), its clock times the work, and the share of the work that got done is shown beside it.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,6 +20,8 @@
 #include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "bench/sharing/bench_daemon.h"
+#include "bench/sharing/device_tenants.h"
 #include "bench/sharing/tenants.h"
 
 namespace het::bench {
@@ -95,11 +99,22 @@ absl::StatusOr<std::vector<TenantPlan>> ParseTenants(const Options& options) {
 }
 
 struct Outcome {
-  std::vector<std::vector<double>> windows;  // [tenant][window] share of busy
-  std::vector<std::vector<double>> wall;     // share of wall time
-  std::vector<std::vector<double>> absent;   // part of the window with nothing asked
-  std::vector<double> device_busy;           // [window]
+  std::string device = "simulated";
+  std::vector<std::vector<double>> busy;    // [tenant][window] nanoseconds
+  std::vector<std::vector<double>> absent;  // part of the window with nothing asked; or empty
+  std::vector<std::vector<double>> work;    // as busy, by launches completed; or empty
+  std::vector<double> kernel_us;            // as measured alone; or empty
 };
+
+uint32_t SharePartsOf(double weight, double sum) {
+  return std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(weight / sum * 10000)));
+}
+
+double SumOfWeights(const std::vector<TenantPlan>& tenants) {
+  double sum = 0;
+  for (const TenantPlan& tenant : tenants) sum += tenant.weight;
+  return sum;
+}
 
 absl::StatusOr<Outcome> RunSimulated(const std::vector<TenantPlan>& tenants,
                                      const Options& options) {
@@ -107,8 +122,7 @@ absl::StatusOr<Outcome> RunSimulated(const std::vector<TenantPlan>& tenants,
   arbiter.depth = options.arbiter_depth;
   HET_ASSIGN_OR_RETURN(std::unique_ptr<ArbiterHost> host,
                        ArbiterHost::Create("simulated", arbiter));
-  double sum = 0;
-  for (const TenantPlan& tenant : tenants) sum += tenant.weight;
+  const double sum = SumOfWeights(tenants);
   Tenants::Plan plan;
   plan.start_ns = NowNs() + kSecond + static_cast<int64_t>(tenants.size()) * 10'000'000;
   plan.window_ns = kSecond;
@@ -118,8 +132,7 @@ absl::StatusOr<Outcome> RunSimulated(const std::vector<TenantPlan>& tenants,
   Tenants group(*host);
   for (const TenantPlan& tenant : tenants) {
     ArbiterLease lease;
-    lease.weight = Share::OfParts(
-        std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(tenant.weight / sum * 10000))));
+    lease.weight = Share::OfParts(SharePartsOf(tenant.weight, sum));
     lease.policy = tenant.policy;
     lease.priority = tenant.priority;
     lease.uid = geteuid();
@@ -129,22 +142,39 @@ absl::StatusOr<Outcome> RunSimulated(const std::vector<TenantPlan>& tenants,
   HET_RETURN_IF_ERROR(group.Wait(plan));
 
   Outcome outcome;
-  outcome.windows.resize(tenants.size());
-  outcome.wall.resize(tenants.size());
+  outcome.busy.resize(tenants.size());
   outcome.absent.resize(tenants.size());
-  for (int window = 0; window < options.seconds; ++window) {
-    double busy = 0;
-    for (size_t i = 0; i < tenants.size(); ++i) busy += plan.device->Busy(i, window);
-    outcome.device_busy.push_back(busy / kSecond);
-    for (size_t i = 0; i < tenants.size(); ++i) {
-      const double own = plan.device->Busy(i, window);
-      outcome.windows[i].push_back(busy > 0 ? own / busy : 0);
-      outcome.wall[i].push_back(own / kSecond);
+  for (size_t i = 0; i < tenants.size(); ++i) {
+    for (int window = 0; window < options.seconds; ++window) {
+      outcome.busy[i].push_back(plan.device->Busy(i, window));
       outcome.absent[i].push_back(static_cast<double>(group.report(i).absent_ns[window].load()) /
                                   kSecond);
     }
   }
   simulated::SharedTimeline::Destroy(plan.device);
+  return outcome;
+}
+
+absl::StatusOr<Outcome> RunReal(const std::vector<TenantPlan>& plans, const Options& options) {
+  constexpr het_policy kPolicies[] = {HET_GUARANTEED, HET_CAPPED, HET_BEST_EFFORT};
+  constexpr het_priority kPriorities[] = {HET_PRIORITY_BATCH, HET_PRIORITY_NORMAL,
+                                          HET_PRIORITY_HIGH, HET_PRIORITY_HIGH};
+  HET_ASSIGN_OR_RETURN(const auto daemon, BenchDaemon::Open());
+  const double sum = SumOfWeights(plans);
+  std::vector<DeviceTenant> tenants;
+  tenants.reserve(plans.size());
+  for (const TenantPlan& plan : plans) {
+    tenants.push_back({SharePartsOf(plan.weight, sum), kPolicies[static_cast<int>(plan.policy)],
+                       kPriorities[plan.priority], plan.work.kernel_ns / 1e3, plan.work.depth,
+                       plan.work.sync});
+  }
+  HET_ASSIGN_OR_RETURN(DeviceRun run,
+                       RunOnDevice(daemon->socket(), options.device, tenants, options.seconds));
+  Outcome outcome;
+  outcome.device = std::move(run.device);
+  outcome.busy = std::move(run.busy);
+  outcome.work = std::move(run.work);
+  outcome.kernel_us = std::move(run.kernel_us);
   return outcome;
 }
 
@@ -161,61 +191,112 @@ Json Rounded(const std::vector<double>& values) {
   return list;
 }
 
-void Print(const std::vector<TenantPlan>& tenants, const Outcome& outcome, const Options& options) {
-  double sum = 0;
-  for (const TenantPlan& tenant : tenants) sum += tenant.weight;
-  std::vector<double> errors;
+// What the windows come to.
+struct Summary {
+  std::vector<std::vector<double>> windows;  // [tenant][window] share of what all had
+  std::vector<std::vector<double>> wall;     // share of wall time
+  std::vector<double> asked;
+  double worst_points = 0;
+  double median_points = 0;
+  double device_busy = 0;
+};
+
+Summary Summarise(const std::vector<TenantPlan>& tenants, const Outcome& outcome) {
+  Summary summary;
+  const size_t count = tenants.size();
+  summary.windows.resize(count);
+  summary.wall.resize(count);
+  const double sum = SumOfWeights(tenants);
+  std::vector<double> errors, busy;
+  for (const TenantPlan& tenant : tenants) summary.asked.push_back(tenant.weight / sum);
+  for (size_t window = 0; window < outcome.busy[0].size(); ++window) {
+    double all = 0;
+    for (size_t i = 0; i < count; ++i) all += outcome.busy[i][window];
+    busy.push_back(all / kSecond);
+    for (size_t i = 0; i < count; ++i) {
+      const double own = outcome.busy[i][window];
+      summary.windows[i].push_back(all > 0 ? own / all : 0);
+      summary.wall[i].push_back(own / kSecond);
+      errors.push_back(std::abs(summary.windows[i].back() - summary.asked[i]) * 100);
+    }
+  }
+  summary.worst_points = *std::max_element(errors.begin(), errors.end());
+  summary.median_points = Median(errors);
+  summary.device_busy = Median(busy);
+  return summary;
+}
+
+// Of the work that all got done, over the whole run.
+double WorkShare(const Outcome& outcome, size_t tenant) {
+  double own = 0, all = 0;
+  for (size_t i = 0; i < outcome.work.size(); ++i) {
+    for (const double work : outcome.work[i]) {
+      all += work;
+      if (i == tenant) own += work;
+    }
+  }
+  return all > 0 ? own / all : 0;
+}
+
+void PrintAsJson(const std::vector<TenantPlan>& tenants, const Outcome& outcome,
+                 const Summary& summary, const Options& options) {
   Json clients = Json::array();
   for (size_t i = 0; i < tenants.size(); ++i) {
-    const double asked = tenants[i].weight / sum;
-    for (double share : outcome.windows[i]) errors.push_back(std::abs(share - asked) * 100);
-    clients.push_back({{"asked", asked},
-                       {"policy", std::string(PolicyName(tenants[i].policy))},
-                       {"priority", tenants[i].priority},
-                       {"kernel_us", tenants[i].work.kernel_ns / 1e3},
-                       {"depth", tenants[i].work.depth},
-                       {"median", Median(outcome.windows[i])},
-                       {"windows", Rounded(outcome.windows[i])},
-                       {"wall", Rounded(outcome.wall[i])},
-                       {"absent", Rounded(outcome.absent[i])}});
+    Json client = {{"asked", summary.asked[i]},
+                   {"policy", std::string(PolicyName(tenants[i].policy))},
+                   {"priority", tenants[i].priority},
+                   {"kernel_us", tenants[i].work.kernel_ns / 1e3},
+                   {"depth", tenants[i].work.depth},
+                   {"median", Median(summary.windows[i])},
+                   {"windows", Rounded(summary.windows[i])},
+                   {"wall", Rounded(summary.wall[i])}};
+    if (!outcome.absent.empty()) client["absent"] = Rounded(outcome.absent[i]);
+    if (!outcome.kernel_us.empty()) {
+      client["kernel_us_alone"] = outcome.kernel_us[i];
+      client["work_share"] = WorkShare(outcome, i);
+    }
+    clients.push_back(std::move(client));
   }
-  const double worst = errors.empty() ? 0 : *std::max_element(errors.begin(), errors.end());
-  const double busy = Median(outcome.device_busy);
-  if (options.output == "json") {
-    const Json json = {{"benchmark", "share"},
-                       {"device", "simulated"},
-                       {"simulated", true},
-                       {"sync", options.sync},
-                       {"window_seconds", 1},
-                       {"warm_up_seconds", 1},
-                       {"clients", clients},
-                       {"worst_error_points", worst},
-                       {"median_error_points", Median(errors)},
-                       {"device_busy", busy}};
-    std::printf("%s\n", PrintJson(json, 2).c_str());
-    return;
-  }
-  std::printf("simulated device, %d windows of 1 s after 1 s of warm-up%s\n", options.seconds,
+  const Json json = {{"benchmark", "share"},
+                     {"device", outcome.device},
+                     {"simulated", options.device == "simulated"},
+                     {"sync", options.sync},
+                     {"window_seconds", 1},
+                     {"warm_up_seconds", 1},
+                     {"clients", clients},
+                     {"worst_error_points", summary.worst_points},
+                     {"median_error_points", summary.median_points},
+                     {"device_busy", summary.device_busy}};
+  std::printf("%s\n", PrintJson(json, 2).c_str());
+}
+
+void PrintAsTable(const std::vector<TenantPlan>& tenants, const Outcome& outcome,
+                  const Summary& summary, const Options& options) {
+  std::printf("%s%s, %d windows of 1 s after 1 s of warm-up%s\n", outcome.device.c_str(),
+              options.device == "simulated" ? " device" : "", options.seconds,
               options.sync ? ", wait after every launch" : "");
-  std::printf("%-7s %-12s %8s %6s %8s %8s %8s %8s %8s %8s\n", "tenant", "policy", "kernel", "depth",
+  std::printf("%-7s %-12s %9s %6s %8s %8s %8s %8s %8s %8s\n", "tenant", "policy", "kernel", "depth",
               "asked", "median", "min", "max", "wall", "absent");
   for (size_t i = 0; i < tenants.size(); ++i) {
-    const auto [low, high] =
-        std::minmax_element(outcome.windows[i].begin(), outcome.windows[i].end());
-    std::printf("%-7zu %-12s %5.0f us %6u %7.2f%% %7.2f%% %7.2f%% %7.2f%% %7.2f%% %7.2f%%\n", i,
-                std::string(PolicyName(tenants[i].policy)).c_str(), tenants[i].work.kernel_ns / 1e3,
-                tenants[i].work.depth, 100 * tenants[i].weight / sum,
-                100 * Median(outcome.windows[i]), 100 * *low, 100 * *high,
-                100 * Median(outcome.wall[i]), 100 * Median(outcome.absent[i]));
+    const std::vector<double>& windows = summary.windows[i];
+    const auto [low, high] = std::minmax_element(windows.begin(), windows.end());
+    const double kernel =
+        outcome.kernel_us.empty() ? tenants[i].work.kernel_ns / 1e3 : outcome.kernel_us[i];
+    std::printf("%-7zu %-12s %6.0f us %6u %7.2f%% %7.2f%% %7.2f%% %7.2f%% %7.2f%% ", i,
+                std::string(PolicyName(tenants[i].policy)).c_str(), kernel, tenants[i].work.depth,
+                100 * summary.asked[i], 100 * Median(windows), 100 * *low, 100 * *high,
+                100 * Median(summary.wall[i]));
+    std::printf("%7.2f%%\n",
+                100 * (outcome.work.empty() ? Median(outcome.absent[i]) : WorkShare(outcome, i)));
   }
   std::printf("error of a window's share: worst %.3f points, median %.3f; device busy %.2f %%\n",
-              worst, Median(errors), 100 * busy);
+              summary.worst_points, summary.median_points, 100 * summary.device_busy);
 }
 
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Shares of one device, measured");
-  app.add_option("--device", options.device, "simulated");
+  app.add_option("--device", options.device, "simulated, a UUID, or a backend (its first device)");
   app.add_option("--weights", options.weights, "shares asked, one per tenant: 75:25");
   app.add_option("--kernel-us", options.kernel_us, "length of a launch in us");
   app.add_option("--depth", options.depth, "launches a tenant keeps wanted");
@@ -235,22 +316,19 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "share: %s\n", error.what());
     return kUsage;
   }
-  if (options.device != "simulated") {
-    std::fprintf(stderr, "share: there is no device %s here; there is: simulated\n",
-                 options.device.c_str());
-    return kUsage;
-  }
   const absl::StatusOr<std::vector<TenantPlan>> tenants = ParseTenants(options);
   if (!tenants.ok()) {
     std::fprintf(stderr, "share: %s\n", std::string(tenants.status().message()).c_str());
     return kUsage;
   }
-  const absl::StatusOr<Outcome> outcome = RunSimulated(*tenants, options);
+  const absl::StatusOr<Outcome> outcome =
+      options.device == "simulated" ? RunSimulated(*tenants, options) : RunReal(*tenants, options);
   if (!outcome.ok()) {
     std::fprintf(stderr, "share: %s\n", std::string(outcome.status().message()).c_str());
     return 1;
   }
-  Print(*tenants, *outcome, options);
+  const Summary summary = Summarise(*tenants, *outcome);
+  (options.output == "json" ? PrintAsJson : PrintAsTable)(*tenants, *outcome, summary, options);
   return 0;
 }
 

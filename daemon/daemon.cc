@@ -50,7 +50,13 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       arbiters_(ledger_, book_, clock_),
       methods_(ledger_, book_, arbiters_, clock_,
                {[this](const ProcessId& process) { return watch_.Watch(process); },
-                [this](std::function<void()> done) { discovery_.Scan(std::move(done)); }}),
+                [this](std::function<void()> done) { discovery_.Scan(std::move(done)); },
+                [this](std::function<void()> done) {
+                  health_.machine().MeasureLinks(ledger_.devices(), std::move(done));
+                },
+                [this] { return ToJson(health_.machine().topology()); },
+                [this] { return health_.machine().LinkRows(ledger_.devices()); },
+                [this] { return health_.TelemetryRows(ledger_.devices()); }}),
       server_(&loop_.loop, methods_, options_.limits),
       watch_(&loop_.loop,
              [this](const ProcessId& process) {
@@ -58,11 +64,26 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
                book_.ReclaimProcess(process);
              }),
       discovery_(&loop_.loop, *store_, options_.discovery,
-                 {[this](std::vector<DeviceInfo> devices) { SetDevices(std::move(devices)); },
+                 {[this](std::vector<DeviceInfo> devices) {
+                    found_ = std::move(devices);
+                    health_.OnScanned(found_);
+                    SetDevices(found_);
+                  },
                   [this] {
                     known_.rates = true;
                     methods_.SetKnown(known_);
-                  }}) {}
+                  }}),
+      health_(&loop_.loop, HealthOptions(), discovery_, [this] {
+        if (known_.devices) SetDevices(found_);
+      }) {}
+
+Health::Options Daemon::HealthOptions() const {
+  Health::Options options;
+  options.monitor.probe = options.machine.probe = options_.discovery.probe;
+  options.monitor.silence_ms = options_.discovery.limit_ms;
+  options.machine.file = options_.state_dir + "/links.json";
+  return options;
+}
 
 Daemon::~Daemon() {
   Stop();
@@ -84,6 +105,7 @@ absl::Status Daemon::Begin() {
   HET_RETURN_IF_ERROR(StartHandles());
   methods_.AnswerThrough(&server_);
   HET_RETURN_IF_ERROR(server_.Listen(socket_path_));
+  health_.Start();
   discovery_.Scan();
   return absl::OkStatus();
 }
@@ -133,6 +155,7 @@ void Daemon::Stop() {
   stopped_ = true;
   server_.Close();
   watch_.Close();
+  health_.Stop();
   if (expiry_fd_ < 0) return;  // StartHandles was not reached
   const auto close_handle = [](auto* handle) {
     uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);
@@ -147,6 +170,7 @@ void Daemon::Stop() {
 }
 
 void Daemon::SetDevices(std::vector<DeviceInfo> devices) {
+  health_.Apply(devices);
   ledger_.SetInventory(std::move(devices));
   known_.devices = true;
   arbiters_.Sync();  // what a share means depends on the cores there are

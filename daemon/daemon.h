@@ -18,6 +18,7 @@
 #include "daemon/arbiters.h"
 #include "daemon/config.h"
 #include "daemon/discovery.h"
+#include "daemon/health.h"
 #include "daemon/instance_lock.h"
 #include "daemon/lease_book.h"
 #include "daemon/methods.h"
@@ -60,6 +61,7 @@ class Daemon {
   absl::Status StartHandles();
   void Stop();
   void SetDevices(std::vector<DeviceInfo> devices);
+  Health::Options HealthOptions() const;
   // Cuts the slices of hetd.toml that are not there yet.
   void CutNamedSlices();
   // Before and after the loop waits: makes everything of this turn durable and answers it.
@@ -82,6 +84,8 @@ class Daemon {
   Server server_;
   ProcessWatch watch_;
   Discovery discovery_;
+  Health health_;
+  std::vector<DeviceInfo> found_;  // what discovery said last
   Methods::Known known_;
 
   uv_prepare_t prepare_;

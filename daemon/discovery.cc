@@ -94,7 +94,9 @@ void Discovery::OnBackend(size_t index, absl::StatusOr<std::string> output) {
 }
 
 void Discovery::OnEnumerated() {
-  devices_ = MergeInventory(results_, ScanPciDevices(), devices_);
+  std::vector<DeviceInfo> bus = ScanPciDevices();
+  for (DeviceInfo& device : ScanAccelDevices()) bus.push_back(std::move(device));
+  devices_ = MergeInventory(results_, bus, devices_);
   ApplyKnownRates(devices_);
   Log().info("{} devices", devices_.size());
   events_.on_devices(devices_);

@@ -43,6 +43,8 @@ class Discovery {
   // Looks at everything. `done` is called when the list is new; a scan that is under way is
   // finished first and then repeated.
   void Scan(std::function<void()> done = nullptr);
+  // How the probe of each backend ended, last time.
+  const std::vector<ProbeResult>& results() const { return results_; }
 
  private:
   void Begin();

@@ -67,6 +67,9 @@ method AcquireModel(
   objective: ?string, maxSharePercent: ?float, waitMs: ?int
 ) -> (plan: Plan, leases: []Lease)
 method Rescan() -> (devices: int)
+method GetTopology() -> (topology: object)
+method ListLinks(measure: ?bool) -> (links: []object)
+method ListTelemetry() -> (telemetry: []object)
 
 error NoCapacity (
   device: ?string, requested: Amount, free: Amount, largestFree: Amount, neverFits: bool,

@@ -45,7 +45,9 @@ std::vector<DeviceInfo> DevicesOf(const ProbeResult& probe, const std::vector<De
 }
 
 bool IsSeenByABackend(const DeviceInfo& bus_device, const std::vector<DeviceInfo>& devices) {
-  const std::string& address = bus_device.attributes.at("pciAddress");
+  const auto place = bus_device.attributes.find("pciAddress");
+  if (place == bus_device.attributes.end()) return false;  // on no bus that a backend tells of
+  const std::string& address = place->second;
   return std::any_of(devices.begin(), devices.end(), [&](const DeviceInfo& device) {
     const auto own = device.attributes.find("pciAddress");
     if (own != device.attributes.end()) return own->second == address;

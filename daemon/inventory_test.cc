@@ -137,5 +137,29 @@ TEST_F(PciTest, IsSilentAboutWhatABackendSees) {
   EXPECT_EQ(merged[1].vendor, "AMD");
 }
 
+TEST_F(PciTest, ListsAcceleratorsOfEveryBusOnce) {
+  Add("bus/0000:02:00.0", "0x120000", "0x8086", "0x7d1d");
+  Add("bus/0000:03:00.0", "0x088000", "0x1e52", "0x401e");  // its class says nothing
+  directory_.Write("soc/7d00000.npu/uevent", "");
+  for (const auto& [node, device] : {std::pair{"accel0", "bus/0000:02:00.0"},
+                                     {"accel1", "bus/0000:03:00.0"},
+                                     {"accel2", "soc/7d00000.npu"}}) {
+    directory_.Write(std::string("accel/") + node + "/dev", "");
+    std::filesystem::create_directory_symlink(directory_.path() + "/" + device,
+                                              directory_.path() + "/accel/" + node + "/device");
+  }
+  std::vector<DeviceInfo> bus = ScanPciDevices(directory_.path() + "/bus");
+  ASSERT_EQ(bus.size(), 1u);
+  for (const DeviceInfo& device : ScanAccelDevices(directory_.path() + "/accel"))
+    bus.push_back(device);
+  const auto merged = MergeInventory({}, bus, {});
+  ASSERT_EQ(merged.size(), 3u);
+  EXPECT_EQ(merged[0].vendor, "Intel");
+  EXPECT_EQ(merged[1].vendor, "Tenstorrent");
+  EXPECT_EQ(merged[2].name, "accelerator 7d00000.npu");
+  EXPECT_EQ(merged[2].state, DeviceState::kUnsupported);
+  EXPECT_TRUE(ScanAccelDevices("/nonexistent").empty());
+}
+
 }  // namespace
 }  // namespace het::daemon

@@ -66,6 +66,19 @@ Stream StreamOf(const char* field, const Map& map, Row row) {
   };
 }
 
+// Pages over rows that are made already.
+Stream StreamOfRows(const char* field, std::vector<Json> rows) {
+  auto next = [rows = std::move(rows), at = size_t{0}]() mutable -> Json {
+    return at < rows.size() ? std::move(rows[at++]) : Json();
+  };
+  return [field, next = std::function<Json()>(std::move(next)), ahead = Json(),
+          begun = false]() mutable {
+    if (!begun) ahead = next();
+    begun = true;
+    return FillPage(field, next, ahead);
+  };
+}
+
 // The same request, whatever the order of its members.
 std::string Digest(const Json& parameters) { return UuidFromName(PrintJson(parameters)); }
 
@@ -103,6 +116,9 @@ const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
       {"org.het.v1.PlanModel", {&Methods::PlanModel, kRates}},
       {"org.het.v1.AcquireModel", {&Methods::AcquireModel, kRates}},
       {"org.het.v1.Rescan", {&Methods::Rescan, kNothing}},
+      {"org.het.v1.GetTopology", {&Methods::GetTopology, kDevices}},
+      {"org.het.v1.ListLinks", {&Methods::ListLinks, kDevices}},
+      {"org.het.v1.ListTelemetry", {&Methods::ListTelemetry, kDevices}},
       {"org.varlink.service.GetInfo", {&Methods::ServiceInfo, kNothing}},
       {"org.varlink.service.GetInterfaceDescription", {&Methods::ServiceInterface, kNothing}},
   };
@@ -458,6 +474,27 @@ void Methods::Rescan(const Call& call) {
   hooks_.rescan([this, connection = call.connection] {
     AnswerLater(connection, Json{{"devices", static_cast<uint64_t>(ledger_.devices().size())}});
   });
+}
+
+void Methods::GetTopology(const Call& call) {
+  Json topology = hooks_.topology();
+  topology.erase(
+      "direct");  // ListLinks has what they mean for devices, in as many frames as needed
+  AnswerLater(call.connection, Json{{"topology", std::move(topology)}});
+}
+
+void Methods::ListLinks(const Call& call) {
+  const auto measure = JsonBool(call.parameters, "measure");
+  if (!measure.ok()) return AnswerLater(call.connection, measure.status());
+  const auto answer = [this, connection = call.connection] {
+    if (server_->IsOpen(connection)) StreamLater(connection, StreamOfRows("links", hooks_.links()));
+  };
+  if (!*measure) return answer();
+  hooks_.measure_links(answer);
+}
+
+void Methods::ListTelemetry(const Call& call) {
+  StreamLater(call.connection, StreamOfRows("telemetry", hooks_.telemetry()));
 }
 
 void Methods::ServiceInfo(const Call& call) {

@@ -27,6 +27,10 @@ class Methods final : public RequestHandler {
   struct Hooks {
     std::function<absl::Status(const ProcessId&)> watch;  // NotFound: the process has ended
     std::function<void(std::function<void()> done)> rescan;
+    std::function<void(std::function<void()> done)> measure_links;
+    std::function<Json()> topology;
+    std::function<std::vector<Json>()> links;
+    std::function<std::vector<Json>()> telemetry;
   };
 
   Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks);
@@ -95,6 +99,9 @@ class Methods final : public RequestHandler {
   void PlanModel(const Call& call);
   void AcquireModel(const Call& call);
   void Rescan(const Call& call);
+  void GetTopology(const Call& call);
+  void ListLinks(const Call& call);
+  void ListTelemetry(const Call& call);
   void ServiceInfo(const Call& call);
   void ServiceInterface(const Call& call);
 

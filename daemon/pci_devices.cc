@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -24,9 +25,13 @@ struct Vendor {
 };
 
 constexpr std::array<Vendor, 6> kVendors = {{
-    {0x10de, "NVIDIA", "install NVIDIA's driver with its OpenCL ICD (nvidia-opencl-icd)"},
-    {0x1002, "AMD", "install an OpenCL driver for it (mesa-opencl-icd, or ROCm)"},
-    {0x8086, "Intel", "install an OpenCL driver for it (intel-opencl-icd)"},
+    {0x10de, "NVIDIA",
+     "install NVIDIA's driver (libcuda.so.1) and libnvrtc; hetctl doctor says more"},
+    {0x1002, "AMD",
+     "install ROCm's HIP runtime (libamdhip64), or an OpenCL driver; hetctl doctor says more"},
+    {0x8086, "Intel",
+     "install libze1 and Intel's Level Zero driver (GPU: intel-level-zero-gpu, NPU: "
+     "intel-level-zero-npu); hetctl doctor says more"},
     {0x1da3, "Habana", "het has no backend for it yet"},
     {0x1d0f, "Amazon", "het has no backend for it yet"},
     {0x1e52, "Tenstorrent", "het has no backend for it yet"},
@@ -52,14 +57,17 @@ std::string KernelDriver(const std::string& device_folder) {
   return std::string(path.substr(path.rfind('/') + 1));
 }
 
-std::optional<DeviceInfo> Describe(const std::string& folder, const std::string& address) {
+std::optional<DeviceInfo> Describe(const std::string& folder, const std::string& address,
+                                   bool any_class = false) {
   const std::string path = absl::StrCat(folder, "/", address);
   const auto pci_class = ReadHex(path + "/class");
   const auto vendor_id = ReadHex(path + "/vendor");
   const auto device_id = ReadHex(path + "/device");
   if (!pci_class || !vendor_id || !device_id) return std::nullopt;
   const uint32_t base_class = *pci_class >> 16;
-  if (base_class != kDisplayClass && base_class != kAcceleratorClass) return std::nullopt;
+  if (!any_class && base_class != kDisplayClass && base_class != kAcceleratorClass) {
+    return std::nullopt;
+  }
   const auto vendor = std::find_if(kVendors.begin(), kVendors.end(),
                                    [&](const Vendor& v) { return v.id == *vendor_id; });
   if (vendor == kVendors.end() && base_class == kDisplayClass) return std::nullopt;
@@ -82,7 +90,51 @@ std::optional<DeviceInfo> Describe(const std::string& folder, const std::string&
   return info;
 }
 
+// An accelerator that is no PCI device: known by its place in the device tree.
+DeviceInfo DescribePlatform(const std::string& name, const std::string& place,
+                            const std::string& driver) {
+  DeviceInfo info;
+  info.uuid = UuidFromName(absl::StrCat("accel/", place));
+  info.vendor = "unknown";
+  info.name = absl::StrCat("accelerator ", place.substr(place.rfind('/') + 1));
+  info.backend = "accel";
+  info.kind = DeviceKind::kNpu;
+  info.state = DeviceState::kUnsupported;
+  info.reason = absl::StrCat("/dev/accel/", name, ", kernel driver ",
+                             driver.empty() ? "none" : driver, "; no backend of het sees it");
+  info.remedy = "het has no backend for it yet";
+  info.attributes = {{"accelNode", name}};
+  if (!driver.empty()) info.attributes["kernelDriver"] = driver;
+  return info;
+}
+
+DeviceInfo DescribeAccel(const std::string& folder, const std::string& name) {
+  const std::string path = absl::StrCat(folder, "/", name, "/device");
+  std::error_code error;
+  const std::string place = std::filesystem::canonical(path, error).string();
+  const std::string address = place.substr(place.rfind('/') + 1);
+  // A PCI device has ids; the class of a device with an accelerator's node does not matter.
+  if (auto info = Describe(place.substr(0, place.rfind('/')), address, /*any_class=*/true)) {
+    info->attributes["accelNode"] = name;
+    return *std::move(info);
+  }
+  return DescribePlatform(name, error ? name : place, KernelDriver(path));
+}
+
 }  // namespace
+
+std::vector<DeviceInfo> ScanAccelDevices(const std::string& folder) {
+  std::vector<DeviceInfo> devices;
+  DIR* directory = opendir(folder.c_str());
+  if (directory == nullptr) return devices;
+  while (const dirent* entry = readdir(directory)) {
+    if (entry->d_name[0] != '.') devices.push_back(DescribeAccel(folder, entry->d_name));
+  }
+  closedir(directory);
+  std::sort(devices.begin(), devices.end(),
+            [](const DeviceInfo& a, const DeviceInfo& b) { return a.reason < b.reason; });
+  return devices;
+}
 
 std::vector<DeviceInfo> ScanPciDevices(const std::string& folder) {
   std::vector<DeviceInfo> devices;

@@ -14,6 +14,10 @@ namespace het::daemon {
 // service-processor displays are left out: nobody computes on them. An unreadable folder is empty.
 std::vector<DeviceInfo> ScanPciDevices(const std::string& folder = "/sys/bus/pci/devices");
 
+// The kernel's compute accelerators that are on no PCI bus (NPUs of a system on chip), or of a PCI
+// class that ScanPciDevices does not know; else as above.
+std::vector<DeviceInfo> ScanAccelDevices(const std::string& folder = "/sys/class/accel");
+
 }  // namespace het::daemon
 
 #endif  // HET_DAEMON_PCI_DEVICES_H_

@@ -2,8 +2,8 @@
 //
 // Ownership: the creator owns it; it outlives its devices. A driver that is not there (library
 // missing, too old, no device) fails CreateDriver with Unavailable and a message that names the
-// library and the remedy: that is a line in a listing, not an error. Threads: Enumerate and Open
-// are thread-safe. hetd never calls any of this: het-probe does.
+// library and the remedy: that is a line in a listing, not an error. Threads: Enumerate, Open and
+// Sample are thread-safe. hetd never calls any of this: het-probe does.
 #ifndef HET_DEVICES_DRIVER_H_
 #define HET_DEVICES_DRIVER_H_
 
@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "devices/device.h"
 #include "devices/device_info.h"
+#include "devices/telemetry.h"
 
 namespace het {
 
@@ -37,6 +38,10 @@ class Driver {
   // NotFound names the devices there are.
   virtual absl::StatusOr<std::unique_ptr<Device>> Open(const std::string& uuid,
                                                        const OpenOptions& options) = 0;
+  // What the sensors of every device say now; opens none. Unimplemented: the driver has none.
+  virtual absl::StatusOr<std::vector<Telemetry>> Sample() {
+    return absl::UnimplementedError("the " + name_ + " driver has no telemetry");
+  }
 
  protected:
   explicit Driver(std::string name) : name_(std::move(name)) {}

@@ -16,7 +16,6 @@
 namespace het {
 
 using arbiter::Asker;
-using arbiter::HotSlot;
 using arbiter::LeaseTerms;
 using arbiter::Survey;
 using arbiter::Verdict;
@@ -33,6 +32,9 @@ constexpr int64_t kShortestSleepNs = 20'000;
 constexpr int64_t kSweepAfterNs = 1'000'000;
 // A hard cap allows no burst of device time longer than this after idling.
 constexpr int64_t kCapBurstNs = 4'000'000;
+// A long launch at a low cap leaves a long debt; beyond this and what our own launches explain it
+// is nobody's: some process of this user wrote it.
+constexpr int64_t kCapDebtNs = 60'000'000'000;
 constexpr int64_t kOwnerSilentNs = 2'000'000'000;
 // Waiting for others of the class beyond this, and beyond what the own share explains, is no queue
 // any more.
@@ -238,8 +240,9 @@ ArbiterSeat::Attempt ArbiterSeat::Try(uint64_t estimate_ns, bool queued, bool ta
   if (terms.capped) {
     const int64_t now = clock_.MonotonicNanos();
     const int64_t opens = CapOpensAt();
-    // Nothing that a process of this user wrote there keeps us out for longer than a second.
-    if (opens > now && opens < now + 1'000'000'000) {
+    const uint64_t longest = std::max<uint64_t>(hot_.lmax_ns.load(kRelaxed), estimate_ns);
+    const int64_t explained = 2 * static_cast<int64_t>(arbiter::VirtualCost(longest, terms.rate));
+    if (opens > now && opens < now + std::max(kCapDebtNs, explained)) {
       attempt.verdict = {Block::kCap, arbiter::kNobody, opens};
       return attempt;
     }

@@ -188,6 +188,19 @@ TEST_F(ArbiterTest, ACapHoldsWithoutCompetitors) {
   EXPECT_NEAR(busy / 1e9, 0.25, 0.01);
 }
 
+TEST_F(ArbiterTest, ACapHoldsLaunchesOfSeconds) {
+  auto a = Sit(Lease(5, Policy::kCapped));
+  uint64_t busy = 0;
+  for (int tick = 0; tick < 100'000; ++tick) {  // 1,000 s in steps of 10 ms
+    clock_.AdvanceNanos(10'000'000);
+    if (const auto ticket = a->TryBegin(100 * kUs)) {  // nobody knew that it takes 2 s
+      a->End(*ticket, 2'000'000 * kUs);
+      busy += 2'000'000 * kUs;
+    }
+  }
+  EXPECT_NEAR(busy / 1e12, 0.05, 0.002);
+}
+
 TEST_F(ArbiterTest, TwoProcessesOfALeaseShareItsWeight) {
   const uint32_t pair = Lease(50);
   auto a1 = Sit(pair);

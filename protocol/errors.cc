@@ -15,8 +15,9 @@ struct ErrorName {
   absl::string_view name;
 };
 
-constexpr std::array<ErrorName, 13> kErrors = {{
+constexpr std::array<ErrorName, 14> kErrors = {{
     {absl::StatusCode::kInvalidArgument, "org.het.v1.Invalid"},
+    {absl::StatusCode::kAlreadyExists, "org.het.v1.AlreadyExists"},
     {absl::StatusCode::kNotFound, "org.het.v1.NotFound"},
     {absl::StatusCode::kPermissionDenied, "org.het.v1.NotOwner"},
     {absl::StatusCode::kAborted, "org.het.v1.StaleGeneration"},

@@ -187,8 +187,13 @@ het_status het_acquire(het_session* session, const het_slice_request* requests, 
       if (in.policy < HET_GUARANTEED || in.policy > HET_BEST_EFFORT) {
         return absl::InvalidArgumentError(absl::StrCat("slices[", i, "].policy is ", in.policy));
       }
+      if (in.priority < HET_PRIORITY_NORMAL || in.priority > HET_PRIORITY_BATCH) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("slices[", i, "].priority is ", in.priority));
+      }
+      constexpr Priority kPriorities[] = {Priority::kNormal, Priority::kHigh, Priority::kBatch};
       asked.push_back({Text(in.device), Share::OfParts(in.share), in.memory_bytes,
-                       static_cast<Policy>(in.policy)});
+                       static_cast<Policy>(in.policy), kPriorities[in.priority], Text(in.name)});
     }
     HET_ASSIGN_OR_RETURN(std::vector<Ref<LeaseHandle>> granted, handle->Acquire(asked));
     for (size_t i = 0; i < count; ++i) leases[i] = ToC<het_lease>(std::move(granted[i]));

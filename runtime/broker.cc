@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "base/uuid.h"
 #include "protocol/attach.h"
@@ -38,6 +39,12 @@ absl::StatusOr<std::vector<protocol::DeviceRow>> EmbeddedBroker::ListDevices(boo
 
 absl::StatusOr<std::vector<Lease>> EmbeddedBroker::Acquire(absl::Span<const SliceRequest> requests,
                                                            const std::string& tenant) {
+  for (const SliceRequest& request : requests) {
+    if (request.name.empty()) continue;
+    return absl::NotFoundError(absl::StrCat("there is no slice \"", request.name,
+                                            "\": an embedded session has no named slices, hetd "
+                                            "keeps them"));
+  }
   absl::MutexLock lock(&mutex_);
   HET_ASSIGN_OR_RETURN(const std::vector<Slice> slices, ledger_.TryAcquire(requests));
   std::vector<Lease> leases;

@@ -28,11 +28,12 @@
 
 namespace het::runtime {
 
-// Host memory mapped from a memfd, so that another process could map it too. Fails with what the
+// Host memory mapped from a memfd, so that another process could map it too. Its pages come from
+// `numa_node`, the device's, while that has any and the system allows to ask. Fails with what the
 // system says.
 class StagingMemory {
  public:
-  static absl::StatusOr<std::unique_ptr<StagingMemory>> Create(uint64_t bytes);
+  static absl::StatusOr<std::unique_ptr<StagingMemory>> Create(uint64_t bytes, uint32_t numa_node);
   ~StagingMemory();
   std::byte* address() const { return address_; }
 
@@ -76,7 +77,7 @@ class Channel {
 
  private:
   Channel(Route route, uint64_t capacity) : route_(route), capacity_(capacity) {}
-  absl::Status MakeStaging(Device& source, uint32_t slots);
+  absl::Status MakeStaging(Device& source, uint32_t numa_node, uint32_t slots);
   std::byte* StagedAt(uint32_t slot) const;
 
   const Route route_;

@@ -26,7 +26,7 @@ extern char** environ;
 namespace het::runtime {
 namespace {
 
-constexpr int kProbeTimeoutMs = 10'000;
+constexpr int kProbeTimeoutMs = 5000;
 constexpr size_t kMaxAnswerBytes = size_t{1} << 20;
 
 int64_t NowMs() {
@@ -118,27 +118,30 @@ absl::StatusOr<std::vector<DeviceInfo>> EnumerateHere(const std::string& backend
   return driver->Enumerate();
 }
 
-}  // namespace
-
-std::string FindProbe() {
-  constexpr char kName[] = "/het-probe";
+std::string FindProgram(const std::string& name) {
   if (const char* directory = std::getenv("HET_PROBE_DIR"); directory != nullptr && *directory) {
-    const std::string path = absl::StrCat(directory, kName);
+    const std::string path = absl::StrCat(directory, name);
     return IsProgram(path) ? path : "";
   }
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&FindProbe), &self) != 0 && self.dli_fname != nullptr) {
-    const std::string path = absl::StrCat(DirectoryOf(self.dli_fname), "/../bin", kName);
+    const std::string path = absl::StrCat(DirectoryOf(self.dli_fname), "/../bin", name);
     if (IsProgram(path)) return path;
   }
   if (const char* search = std::getenv("PATH"); search != nullptr) {
     for (absl::string_view directory : absl::StrSplit(search, ':', absl::SkipEmpty())) {
-      const std::string path = absl::StrCat(directory, kName);
+      const std::string path = absl::StrCat(directory, name);
       if (path[0] == '/' && IsProgram(path)) return path;
     }
   }
   return "";
 }
+
+}  // namespace
+
+std::string FindProbe() { return FindProgram("/het-probe"); }
+
+std::string FindWorker() { return FindProgram("/het-worker"); }
 
 absl::StatusOr<std::vector<DeviceInfo>> ProbeBackend(const std::string& probe,
                                                      const std::string& backend) {

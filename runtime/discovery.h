@@ -3,7 +3,7 @@
 // only its probe along and drivers are loaded later, with the leases' cores known; else in this
 // process.
 //
-// Blocks (a driver may take seconds; a probe is given up after 10 s). Thread-safe.
+// Blocks (a driver may take seconds; a probe is given up after 5 s). Thread-safe.
 #ifndef HET_RUNTIME_DISCOVERY_H_
 #define HET_RUNTIME_DISCOVERY_H_
 
@@ -17,6 +17,8 @@ namespace het::runtime {
 
 // Path of het-probe: $HET_PROBE_DIR, ../bin beside this library or program, PATH. Empty: none.
 std::string FindProbe();
+// The same of het-worker.
+std::string FindWorker();
 
 // What `het-probe --backend NAME` says. Unavailable with the driver's reason; DeadlineExceeded for
 // one that hangs, Internal for one that crashes.

@@ -9,6 +9,8 @@ namespace het::runtime {
 namespace {
 
 constexpr int64_t kLookNanos = 1'000'000;  // between two looks whether the gate is to stop
+// Completions that are told late are charged later; a queue that was idle leaves no credit behind.
+constexpr int64_t kMostUnchargedNanos = 2'000'000;
 
 int64_t Now() { return Clock::Real().MonotonicNanos(); }
 
@@ -53,13 +55,20 @@ absl::StatusOr<Gate::Pass> Gate::Wait(uint64_t estimate_ns) {
   return Pass{*ticket, Now()};
 }
 
-uint64_t Gate::Done(const Pass& pass) {
-  const int64_t now = Now();
-  const int64_t before = last_done_ns_.exchange(now, std::memory_order_acq_rel);
-  const auto busy =
-      static_cast<uint64_t>(std::max<int64_t>(1, now - std::max(before, pass.since_ns)));
-  seat_->End(pass.ticket, busy);
-  return busy;
+uint64_t Gate::Done(const Pass& pass, int64_t device_ns) {
+  int64_t busy = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    const int64_t now = Now();
+    const int64_t passed = std::max<int64_t>(0, now - std::max(last_done_ns_, pass.since_ns));
+    last_done_ns_ = std::max(last_done_ns_, now);
+    uncharged_ns_ += passed;
+    busy = device_ns < 0 ? passed : device_ns;
+    busy = std::clamp<int64_t>(busy, 1, std::max<int64_t>(1, uncharged_ns_));
+    uncharged_ns_ = std::clamp<int64_t>(uncharged_ns_ - busy, 0, kMostUnchargedNanos);
+  }
+  seat_->End(pass.ticket, static_cast<uint64_t>(busy));
+  return static_cast<uint64_t>(busy);
 }
 
 void Gate::Serve() {

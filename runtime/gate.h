@@ -8,7 +8,6 @@
 #ifndef HET_RUNTIME_GATE_H_
 #define HET_RUNTIME_GATE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -42,9 +41,11 @@ class Gate : public RefCounted {
   void Ask(uint64_t estimate_ns, Granted granted);
   // Blocks: for work that the caller enqueues by itself (het_work_begin).
   absl::StatusOr<Pass> Wait(uint64_t estimate_ns);
-  // The batch is complete. Charges the time since it could run: since its pass, or since the batch
-  // before it was complete. Gives that time.
-  uint64_t Done(const Pass& pass);
+  // The batch is complete. Charges `device_ns`, the device's own time of it, where the driver tells
+  // (below 0: it does not), else the time since it could run: since its pass, or since the batch
+  // before it was complete. Queues that overlap are never charged more than the time that passed.
+  // Gives the time charged.
+  uint64_t Done(const Pass& pass, int64_t device_ns = -1);
 
   ArbiterSeat& seat() const { return *seat_; }
 
@@ -56,8 +57,11 @@ class Gate : public RefCounted {
   void Serve();
 
   const std::shared_ptr<ArbiterSeat> seat_;
-  std::atomic<int64_t> last_done_ns_{0};
   absl::Mutex mutex_;
+  int64_t last_done_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Time that passed with work in flight and was charged to nothing yet: what queues that overlap
+  // may still charge.
+  int64_t uncharged_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<Request> requests_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_ ABSL_GUARDED_BY(mutex_);  // made with the first request that has to wait

@@ -255,7 +255,12 @@ void GatedQueue::Reached() {
 }
 
 void GatedQueue::Completed(const Gate::Pass& pass) {
-  const uint64_t busy = gate_->Done(pass);
+  int64_t device = behind_->busy_nanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    device -= std::exchange(device_ns_, std::max(device_ns_, device));
+  }
+  const uint64_t busy = gate_->Done(pass, std::max<int64_t>(0, device));
   absl::MutexLock lock(&mutex_);
   estimate_ns_ = estimate_ns_ - estimate_ns_ / 4 + busy / 4;
   --callbacks_;

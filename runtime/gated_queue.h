@@ -84,6 +84,7 @@ class GatedQueue final : public Queue {
   std::optional<Gate::Pass> pass_ ABSL_GUARDED_BY(mutex_);  // of the batch that is open
   uint32_t batch_operations_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t device_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // of the queue behind, charged so far
   bool asked_ ABSL_GUARDED_BY(mutex_) = false;      // the gate will call Granted
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;    // a timeline will call Reached
   uint32_t callbacks_ ABSL_GUARDED_BY(mutex_) = 0;  // that are still to come: gate, waits, batches

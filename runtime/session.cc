@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "devices/registry.h"
+#include "runtime/isolation/driver.h"
 
 namespace het::runtime {
 namespace {
@@ -167,7 +168,9 @@ absl::StatusOr<Driver*> Session::DriverFor(const DeviceInfo& device) {
   absl::MutexLock lock(&drivers_mutex_);
   std::unique_ptr<Driver>& driver = drivers_[{device.backend, profile}];
   if (driver == nullptr) {
-    HET_ASSIGN_OR_RETURN(driver, CreateDriver(device.backend, options));
+    HET_ASSIGN_OR_RETURN(driver, isolation::IsIsolated(device.backend)
+                                     ? isolation::CreateIsolatedDriver(device.backend, options)
+                                     : CreateDriver(device.backend, options));
   }
   return driver.get();
 }

@@ -20,7 +20,7 @@ HET_KERNEL void saxpy(HET_BUFFER(0), HET_BUFFER(1), struct SaxpyParams p) {
 }
 
 HET_KERNEL void reduce(HET_BUFFER(0), HET_BUFFER(1), struct ReduceParams p) {
-  HET_LOCAL float partial[64];
+  HET_LOCAL_ARRAY float partial[64];
   HET_GLOBAL const float* in = HET_PTR(const float, 0);
   const uint item = het_local_id(0);
   const uint i = het_global_id(0);

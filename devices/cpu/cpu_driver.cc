@@ -7,8 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "devices/cpu/cpu_device.h"
+#include "devices/cpu/host_sensors.h"
 #include "devices/cpu/host_topology.h"
 
 namespace het::cpu {
@@ -16,7 +18,8 @@ namespace {
 
 class CpuDriver final : public Driver {
  public:
-  explicit CpuDriver(DeviceInfo info) : Driver("cpu"), info_(std::move(info)) {}
+  explicit CpuDriver(DeviceInfo info)
+      : Driver("cpu"), info_(std::move(info)), sensors_(info_.cores) {}
 
   absl::StatusOr<std::vector<DeviceInfo>> Enumerate() override {
     return std::vector<DeviceInfo>{info_};
@@ -32,6 +35,11 @@ class CpuDriver final : public Driver {
     HET_ASSIGN_OR_RETURN(slice.cores, CoresOf(options));
     slice.compute_units = static_cast<uint32_t>(slice.cores.size());
     return std::make_unique<CpuDevice>(*this, std::move(slice));
+  }
+
+  absl::StatusOr<std::vector<Telemetry>> Sample() override {
+    absl::MutexLock lock(&mutex_);
+    return std::vector<Telemetry>{sensors_.Sample(info_.uuid)};
   }
 
  private:
@@ -57,6 +65,8 @@ class CpuDriver final : public Driver {
   }
 
   const DeviceInfo info_;
+  absl::Mutex mutex_;
+  HostSensors sensors_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

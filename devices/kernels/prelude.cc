@@ -18,6 +18,7 @@ absl::string_view OpenClPrelude() {
 #define HET_PTR(type, i) ((__global type*)(het_b##i + het_o##i))
 #define HET_GLOBAL __global
 #define HET_LOCAL __local
+#define HET_LOCAL_ARRAY __local
 #define HET_CONSTANT __constant
 #define HET_GROUP_SIZE(x) __attribute__((reqd_work_group_size(x, 1, 1)))
 #define HET_BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
@@ -26,6 +27,16 @@ absl::string_view OpenClPrelude() {
 #define het_group_id(axis) ((uint)get_group_id(axis))
 #define het_num_groups(axis) ((uint)get_num_groups(axis))
 #define het_global_id(axis) ((uint)get_global_id(axis))
+
+// Vectors from one value for all elements, or from parts.
+#define het_float4(...) ((float4)(__VA_ARGS__))
+#define het_float8(...) ((float8)(__VA_ARGS__))
+#define het_int4(...) ((int4)(__VA_ARGS__))
+#define het_int8(...) ((int8)(__VA_ARGS__))
+#define het_uint4(...) ((uint4)(__VA_ARGS__))
+#define het_uint8(...) ((uint8)(__VA_ARGS__))
+#define het_char16(...) ((char16)(__VA_ARGS__))
+#define het_uchar16(...) ((uchar16)(__VA_ARGS__))
 
 // Halves in memory, as floats: element `index`, or elements 8*index and the seven behind it.
 #define het_load_half(pointer, index) het_load_half_((HET_GLOBAL const ushort*)(pointer) + (index))

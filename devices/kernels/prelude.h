@@ -10,6 +10,12 @@ namespace het {
 // For clBuildProgram, OpenCL C 1.2 and later.
 absl::string_view OpenClPrelude();
 
+// For NVRTC and hiprtc, C++17. It is handed to the compiler as a header, and the program's text
+// begins with kIncludePrelude: so the compiler's messages count the lines of the text alone.
+absl::string_view CxxPrelude();
+inline constexpr char kCxxPreludeName[] = "het_prelude.h";
+inline constexpr char kIncludePrelude[] = "#include \"het_prelude.h\"\n#line 1 \"program\"\n";
+
 }  // namespace het
 
 #endif  // HET_DEVICES_KERNELS_PRELUDE_H_

@@ -138,12 +138,23 @@ typedef struct het_lease het_lease;
 
 typedef enum het_policy { HET_GUARANTEED = 0, HET_CAPPED = 1, HET_BEST_EFFORT = 2 } het_policy;
 
+/* While work of a higher class waits or runs on a device, none of a lower class is started there.
+ */
+typedef enum het_priority {
+  HET_PRIORITY_NORMAL = 0,
+  HET_PRIORITY_HIGH = 1,
+  HET_PRIORITY_BATCH = 2
+} het_priority;
+
 typedef struct het_slice_request {
   size_t struct_size;
   const char* device; /* UUID */
   uint32_t share;     /* 1/10000 of the device's compute, 100 .. 10000 */
   het_policy policy;
   uint64_t memory_bytes; /* rounded up to 1 MiB */
+  const char* name; /* a slice the operator cut: leased as it is, nothing else counts; or NULL */
+  het_priority priority;
+  uint32_t reserved;
 } het_slice_request;
 
 /* All or none, one transaction. `leases` has room for `count`. ResourceExhausted names what is free

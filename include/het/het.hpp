@@ -372,6 +372,8 @@ struct SliceRequest {
   uint32_t share = 10000;  // 1/10000
   uint64_t memory_bytes = 0;
   het_policy policy = HET_GUARANTEED;
+  het_priority priority = HET_PRIORITY_NORMAL;
+  std::string name = {};  // of a slice the operator cut: then nothing else counts
 };
 
 struct SessionOptions {
@@ -406,6 +408,8 @@ class Session : public Handle<het_session, het_session_close> {
     std::vector<het_slice_request> c(requests.size(), Init<het_slice_request>());
     for (size_t i = 0; i < requests.size(); ++i) {
       c[i].device = requests[i].device.c_str();
+      c[i].name = requests[i].name.empty() ? nullptr : requests[i].name.c_str();
+      c[i].priority = requests[i].priority;
       c[i].share = requests[i].share;
       c[i].policy = requests[i].policy;
       c[i].memory_bytes = requests[i].memory_bytes;

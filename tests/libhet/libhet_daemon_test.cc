@@ -60,6 +60,16 @@ class Daemon {
     pid_ = -1;
   }
   std::string socket() const { return directory_ + "/het.sock"; }
+  // What `hetctl ARGUMENTS` prints.
+  std::string Hetctl(const std::string& arguments) const {
+    const std::string command = "HET_SOCKET=" + socket() + " " + getenv("HETCTL") + " " + arguments;
+    std::string text;
+    FILE* pipe = popen(command.c_str(), "r");
+    char part[4096];
+    while (const size_t n = fread(part, 1, sizeof(part), pipe)) text.append(part, n);
+    pclose(pipe);
+    return text;
+  }
 
  private:
   std::string directory_;
@@ -113,6 +123,29 @@ TEST(DaemonSession, LeasesOfOneProcessAreSeenByAnotherSession) {
     EXPECT_EQ(error.code(), HET_RESOURCE_EXHAUSTED);
     EXPECT_THAT(error.what(), testing::HasSubstr("30%"));
   }
+}
+
+TEST(DaemonSession, LeasesANamedSliceAndAPriorityClass) {
+  const Daemon daemon;
+  const Session session = Connect(daemon);
+  SliceRequest named;
+  named.name = "nightly";
+  try {
+    session.Acquire(named);
+    FAIL() << "nobody cut it";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), HET_NOT_FOUND);
+    EXPECT_THAT(error.what(), testing::HasSubstr("nightly"));
+  }
+  SliceRequest request{Solo(session), 3000, 8 * kMiB};
+  request.priority = HET_PRIORITY_HIGH;
+  const Lease lease = session.Acquire(request);
+  const std::string slices = daemon.Hetctl("get slices -o json");
+  EXPECT_THAT(slices, testing::HasSubstr("\"priority\": \"high\""));
+  EXPECT_EQ(daemon.Hetctl("slice create nightly --device " + Solo(session) +
+                          " --share 20 --memory 4MiB --policy capped > /dev/null && echo made"),
+            "made\n");
+  EXPECT_EQ(session.Acquire(named).info().share, 2000u);
 }
 
 TEST(DaemonSession, AReleasedLeaseIsFreeAgain) {

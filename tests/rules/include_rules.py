@@ -8,7 +8,7 @@ import re
 import sys
 
 # Room -> rooms it may include (itself is always allowed). The longest matching folder decides.
-DESCRIPTORS = {"devices/device_info.h"}  # what "devices (descriptors only)" means
+DESCRIPTORS = {"devices/device_info.h", "devices/telemetry.h", "devices/topology.h"}  # what "devices (descriptors only)" means
 OPENCL_IDENTITY = "devices/opencl/identity.h"
 RULES = {
     "include": set(),

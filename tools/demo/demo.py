@@ -5,7 +5,10 @@ Starts a private hetd in a temporary directory, shows the devices, leases slices
 runs the model across them, checks the answers, and compares with one device alone. Exits 0 when the tokens are equal to
 those of a single device and every answer is right.
 
-usage: demo.py --build BUILD_DIR [--keep] [--seed N]
+With --soft it runs on the soft drivers of tests/soft_drivers instead: an NVIDIA and an AMD card that are ours, and say so,
+beside the processor. The tokens are compared with those of the processor alone.
+
+usage: demo.py --build BUILD_DIR [--soft] [--keep] [--seed N]
 """
 import argparse
 import json
@@ -21,6 +24,7 @@ from programs import ProgramError, Programs
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL = os.path.join(ROOT, "engine", "demo", "addition.gguf")
 QUESTIONS = 12
+SOFT_SETTINGS = {"HET_SOFT_CUDA": "memory=1GiB", "HET_SOFT_HIP": "memory=1GiB", "HET_SOFT_LEVEL_ZERO": "memory=1GiB"}
 NEW_TOKENS = 5  # three digits, the line's end, and the end of the text
 MIB = 1 << 20
 
@@ -28,6 +32,28 @@ MIB = 1 << 20
 def heading(text):
     bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
     print(f"\n{bold}{text}{plain}", flush=True)
+
+
+def soft_environment(build):
+    """The environment in which the vendors' libraries are the soft ones of this build."""
+    folder = os.path.join(build, "soft_drivers")
+    if not os.path.isdir(folder):
+        raise ProgramError(f"{folder} is not there: ./dev build release soft_drivers")
+    environment = dict(SOFT_SETTINGS)
+    environment["LD_LIBRARY_PATH"] = ":".join(filter(None, [folder, os.environ.get("LD_LIBRARY_PATH")]))
+    level_zero = os.path.join(folder, "libze_soft.so.1")
+    if os.path.exists(level_zero):
+        environment["ZE_ENABLE_ALT_DRIVERS"] = level_zero
+    return environment
+
+
+def choose_soft_devices(devices):
+    """The processor first, for comparison, and every soft card: [(device, percent)]."""
+    cpu = [(d, 100) for d in devices if d["backend"] == "cpu" and d["state"] == "ok"]
+    soft = [(d, 50) for d in devices if "soft" in d["name"] and d["state"] == "ok"]
+    if not cpu or not soft:
+        raise ProgramError("no soft device was found; see hetd.log (--keep)")
+    return cpu + soft
 
 
 def choose_devices(devices):
@@ -127,11 +153,18 @@ def show_comparison(bench):
         print(f"achieved / planned throughput:    {achieved['median']:.2f}")
 
 
+def compare(programs, chosen):
+    heading("Each device alone, on the same prefill batch")
+    show_comparison(programs.json("hetllm", "bench", "-m", MODEL, "--slices",
+                                  ",".join(f"{d['id']}:{p}%" for d, p in chosen), "-p", "64", "-n", "1", "-b", "16"))
+
+
 def run(options, programs):
     programs.start_daemon()
     heading("Devices")
     programs.show("hetctl", "get", "devices")
-    chosen = choose_devices(programs.json("hetctl", "get", "devices")["items"])
+    choose = choose_soft_devices if options.soft else choose_devices
+    chosen = choose(programs.json("hetctl", "get", "devices")["items"])
     if len(chosen) < 2:
         print("only one device or core can be used here: the model will run on one slice")
 
@@ -161,10 +194,8 @@ def run(options, programs):
     if over:
         raise ProgramError(f"over quota: {', '.join(over)}")
 
-    heading("Each device alone, on the same prefill batch")
-    bench = programs.json("hetllm", "bench", "-m", MODEL, "--slices",
-                          ",".join(f"{d['id']}:{p}%" for d, p in chosen), "-p", "64", "-n", "1", "-b", "16")
-    show_comparison(bench)
+    if not options.soft:  # what a soft card needs for a token says nothing of a real one
+        compare(programs, chosen)
 
     single = programs.json("hetllm", "generate", "--slices", spec(chosen[:1], 64 * MIB), *common)
     equal = [r["tokens"] for r in mixed["results"]] == [r["tokens"] for r in single["results"]]
@@ -176,11 +207,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--seed", type=int, default=1, help="which of the held-out questions are asked")
+    parser.add_argument("--soft", action="store_true", help="on soft NVIDIA and AMD cards, which are part of this build")
     parser.add_argument("--keep", action="store_true", help="keep the temporary directory with hetd's log")
     options = parser.parse_args()
     directory = tempfile.mkdtemp(prefix="het-demo-")
     programs = Programs(os.path.abspath(options.build), directory)
     try:
+        if options.soft:
+            programs.environment.update(soft_environment(os.path.abspath(options.build)))
         return run(options, programs)
     except ProgramError as error:
         print(f"demo: {error}", file=sys.stderr)

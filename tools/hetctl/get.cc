@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/units.h"
 #include "tools/hetctl/connect.h"
+#include "tools/hetctl/topology.h"
 
 namespace het::hetctl {
 namespace {
@@ -34,6 +35,16 @@ std::vector<Json> AllToJson(const std::vector<Row>& rows) {
 absl::StatusOr<std::vector<Json>> FetchDevices(protocol::Client& client) {
   HET_ASSIGN_OR_RETURN(const auto rows, client.ListDevices());
   return AllToJson(rows);
+}
+
+absl::StatusOr<std::vector<Json>> FetchTelemetry(protocol::Client& client) {
+  HET_ASSIGN_OR_RETURN(const std::vector<Json> pages,
+                       client.CallMore("org.het.v1.ListTelemetry", Json::object()));
+  std::vector<Json> items;
+  for (const Json& page : pages) {
+    for (const Json& row : page.value("telemetry", Json::array())) items.push_back(row);
+  }
+  return items;
 }
 
 absl::StatusOr<std::vector<Json>> FetchSlices(protocol::Client& client) {
@@ -65,6 +76,16 @@ Column BytesColumn(const char* heading, const char* field) {
             return it != item.end() && it->is_number() ? FormatBytes(it->get<uint64_t>()) : "";
           },
           false, true};
+}
+
+Column NumberColumn(const char* heading, const char* field, bool wide = false) {
+  return {heading,
+          [field](const Json& item) {
+            const auto it = item.find(field);
+            return it != item.end() && it->is_number() ? absl::StrFormat("%.4g", it->get<double>())
+                                                       : "";
+          },
+          wide, true};
 }
 
 Column PercentColumn(const char* heading, std::string pointer) {
@@ -117,6 +138,16 @@ const std::vector<Kind>& Kinds() {
         TextColumn("DRIVER", "driverVersion", true),
         TextColumn("REASON", "reason", true),
         TextColumn("REMEDY", "remedy", true)}},
+      {{"telemetry"},
+       FetchTelemetry,
+       {TextColumn("ID", "id"), TextColumn("NAME", "name"),
+        BytesColumn("MEMORY USED", "memoryUsedBytes"), BytesColumn("OF", "memoryTotalBytes"),
+        NumberColumn("BUSY %", "utilizationPercent"), NumberColumn("POWER W", "powerWatts"),
+        NumberColumn("TEMP C", "temperatureCelsius"), NumberColumn("CLOCK MHZ", "coreClockMhz"),
+        NumberColumn("ERRORS", "uncorrectedErrors"), TextColumn("THROTTLED BY", "throttleReasons"),
+        TextColumn("FAULT", "fault"), NumberColumn("LIMIT W", "powerLimitWatts", true),
+        NumberColumn("MEMORY MHZ", "memoryClockMhz", true),
+        NumberColumn("CORRECTED", "correctedErrors", true)}},
       {{"slices", "slice"},
        FetchSlices,
        {TextColumn("ID", "id"), TextColumn("NAME", "name"), TextColumn("DEVICE", "device"),
@@ -149,8 +180,8 @@ absl::StatusOr<const Kind*> FindKind(const std::string& name) {
       if (name == known) return &kind;
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("no kind \"", name, "\"; there are devices, slices and leases"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "no kind \"", name, "\"; there are devices, telemetry, slices, leases and topology"));
 }
 
 int UsageError(const absl::Status& status) {
@@ -205,10 +236,19 @@ int Describe(const Globals& globals, const std::string& kind_name, const std::st
 void RegisterGet(CLI::App& app, Globals& globals) {
   auto kind = std::make_shared<std::string>();
   auto id = std::make_shared<std::string>();
-  CLI::App* get = app.add_subcommand("get", "List devices, slices or leases.");
-  get->add_option("KIND", *kind, "devices, slices or leases")->required();
-  get->callback(
-      [&globals, kind] { globals.run = [&globals, kind] { return Get(globals, *kind); }; });
+  auto xml = std::make_shared<std::string>();
+  auto unmeasured = std::make_shared<bool>(false);
+  CLI::App* get =
+      app.add_subcommand("get", "List devices, telemetry, slices or leases; draw the topology.");
+  get->add_option("KIND", *kind, "devices, telemetry, slices, leases or topology")->required();
+  get->add_option("--xml", *xml, "topology: of another machine, from hwloc's XML file")
+      ->check(CLI::ExistingFile);
+  get->add_flag("--no-measure", *unmeasured, "topology: without measuring links");
+  get->callback([&globals, kind, xml, unmeasured] {
+    globals.run = [&globals, kind, xml, unmeasured] {
+      return *kind == "topology" ? GetTopology(globals, *xml, !*unmeasured) : Get(globals, *kind);
+    };
+  });
 
   CLI::App* describe = app.add_subcommand("describe", "Show one device, slice or lease in full.");
   describe->add_option("KIND", *kind, "device, slice or lease")->required();

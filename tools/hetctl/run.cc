@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "base/units.h"
 #include "tools/hetctl/connect.h"
 #include "tools/hetctl/find.h"
+#include "tools/hetctl/scope.h"
 
 namespace het::hetctl {
 namespace {
@@ -65,9 +67,15 @@ absl::Status BindTo(const std::vector<uint32_t>& cores) {
   return ErrnoStatus(errno, absl::StrCat("cannot bind to cores ", absl::StrJoin(cores, ",")));
 }
 
-// A program that uses the processors directly: its memory is bounded by the address space it may
-// have, its time by its cores alone.
-absl::Status EnterProcessors(const Slice& slice) {
+// A program that uses the processors directly: held by the cgroup of a systemd scope where there is
+// one; else its cores hold its time, and its memory is bounded by the address space it may have.
+// `prefix` goes before the program's own arguments.
+absl::Status EnterProcessors(const Lease& lease, std::vector<std::string>* prefix) {
+  const Slice& slice = lease.slice;
+  if (const std::optional<ServiceManager> manager = SystemdRun()) {
+    *prefix = ScopeArguments(*manager, lease);
+    return absl::OkStatus();
+  }
   const rlimit limit = {slice.memory_bytes, slice.memory_bytes};
   if (setrlimit(RLIMIT_AS, &limit) != 0) {
     return ErrnoStatus(
@@ -76,8 +84,9 @@ absl::Status EnterProcessors(const Slice& slice) {
   if (slice.time_shared) {
     std::fprintf(
         stderr,
-        "hetctl: note: %s of time-shared cores is not enforced for a program that uses the "
-        "processors directly; a share of whole cores is\n",
+        "hetctl: note: no systemd here to make a scope: %s of time-shared cores is cooperative, "
+        "not "
+        "enforced, for a program that uses the processors directly; a share of whole cores is\n",
         FormatShare(slice.share).c_str());
   }
   return absl::OkStatus();
@@ -124,7 +133,9 @@ absl::StatusOr<Lease> AcquireFor(protocol::Client& client, const RunOptions& opt
   return leases.front();
 }
 
-absl::Status Prepare(const Globals& globals, const RunOptions& options) {
+// Leases the slice and enters it; `prefix` is what must run the program.
+absl::Status Prepare(const Globals& globals, const RunOptions& options,
+                     std::vector<std::string>* prefix) {
   HET_ASSIGN_OR_RETURN(const std::unique_ptr<protocol::Client> client, Connect(globals));
   Lease lease;
   protocol::DeviceRow device;
@@ -150,16 +161,17 @@ absl::Status Prepare(const Globals& globals, const RunOptions& options) {
   std::error_code error;
   Set("HET_LEASE", lease.id);
   Set("HET_SOCKET", std::filesystem::absolute(client->socket_path(), error).string());
-  return backend == "opencl" ? EnterOpenCl(lease.slice, device.info) : EnterProcessors(lease.slice);
+  return backend == "opencl" ? EnterOpenCl(lease.slice, device.info)
+                             : EnterProcessors(lease, prefix);
 }
 
 int Run(const Globals& globals, const RunOptions& options) {
-  const absl::Status prepared = Prepare(globals, options);
+  std::vector<std::string> command;
+  const absl::Status prepared = Prepare(globals, options, &command);
   if (!prepared.ok()) return Fail(prepared);
+  command.insert(command.end(), options.command.begin(), options.command.end());
   std::vector<char*> arguments;
-  for (const std::string& argument : options.command) {
-    arguments.push_back(const_cast<char*>(argument.c_str()));
-  }
+  for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
   execvp(arguments[0], arguments.data());
   const int error = errno;

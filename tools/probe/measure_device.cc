@@ -10,35 +10,10 @@
 #include "base/units.h"
 #include "devices/cpu/measure.h"
 #include "devices/device.h"
+#include "tools/probe/yardstick.h"
 
 namespace het::probe {
 namespace {
-
-constexpr char kSource[] = R"(
-struct YardstickParams { uint per_item; uint begin_step; uint step; };
-
-HET_KERNEL void read_memory(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParams p) {
-  __global const float4* in = HET_PTR(const float4, 0);
-  __global float* out = HET_PTR(float, 1);
-  float4 sum = (float4)(0.0f);
-  size_t at = get_global_id(0) * p.begin_step;
-  for (uint i = 0; i < p.per_item; ++i, at += p.step) sum += in[at];
-  out[get_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
-}
-
-HET_KERNEL void multiply_add(HET_BUFFER(0), HET_BUFFER(1), struct YardstickParams p) {
-  __global float* out = HET_PTR(float, 1);
-  float4 a = (float4)(get_global_id(0)), b = a + 1.0f, c = a + 2.0f, d = a + 3.0f;
-  for (uint i = 0; i < p.per_item; ++i) {
-    a = mad(a, 0.999f, 0.001f);
-    b = mad(b, 0.999f, 0.001f);
-    c = mad(c, 0.999f, 0.001f);
-    d = mad(d, 0.999f, 0.001f);
-  }
-  const float4 sum = a + b + c + d;
-  out[get_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
-}
-)";
 
 // Item i reads the float4s i * begin_step + n * step: a run of its own (good where items run one
 // after the other), or beside its neighbours' (good where they run side by side).
@@ -73,7 +48,7 @@ class Yardstick {
     HET_ASSIGN_OR_RETURN(made.out_, made.device_->Allocate(kItems * sizeof(float)));
     ProgramSource source;
     source.name = "yardstick";
-    source.portable = kSource;
+    source.portable = YardstickSource();
     HET_ASSIGN_OR_RETURN(made.program_, made.device_->Build(source));
     HET_ASSIGN_OR_RETURN(made.queue_, made.device_->CreateQueue(QueueKind::kCompute));
     HET_ASSIGN_OR_RETURN(made.done_, made.device_->CreateTimeline());

@@ -6,7 +6,7 @@
 
 #if HET_WIDE_ITEMS
 HET_DEVICE float dot_head(HET_GLOBAL const float* a, HET_GLOBAL const float* b, uint n) {
-  float8 sums = (float8)(0.0f);
+  float8 sums = het_float8(0.0f);
   uint i = 0;
   for (; i + 8 <= n; i += 8) sums += vload8(0, a + i) * vload8(0, b + i);
   const float4 four = sums.lo + sums.hi;
@@ -18,8 +18,8 @@ HET_DEVICE float dot_head(HET_GLOBAL const float* a, HET_GLOBAL const float* b, 
 
 HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2), HET_BUFFER(3),
                                             HET_BUFFER(4), HET_BUFFER(5), struct AttentionParams p) {
-  HET_LOCAL float scores[CHUNK];
-  HET_LOCAL float sums[SPAN];
+  HET_LOCAL_ARRAY float scores[CHUNK];
+  HET_LOCAL_ARRAY float sums[SPAN];
   const uint heads = p.heads, head_dim = p.head_dim, context = p.context, item = het_local_id(0);
   const float scale = p.scale;
   const uint h = het_group_id(0), r = het_group_id(1), kv_dim = p.kv_heads * head_dim;

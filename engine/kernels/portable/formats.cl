@@ -19,8 +19,23 @@ HET_DEVICE float element_q4_0(Row row, uint k) {
   const int q = (int)(k % 32 < 16 ? byte & 15 : byte >> 4) - 8;
   return het_load_half(block, 0) * (float)q;
 }
+#ifdef HET_OPENCL
+HET_DEVICE float float_of_bits(uint bits) { return as_float(bits); }
+#else
+HET_DEVICE float float_of_bits(uint bits) { return __int_as_float((int)bits); }
+#endif
 HET_DEVICE float element_bf16(Row row, uint k) {
-  return as_float((uint)((HET_GLOBAL const ushort*)row)[k] << 16);
+  return float_of_bits((uint)((HET_GLOBAL const ushort*)row)[k] << 16);
+}
+HET_DEVICE float8 eight_bf16(HET_GLOBAL const ushort* p) {
+#ifdef HET_OPENCL
+  return as_float8(convert_uint8(vload8(0, p)) << het_uint8(16));
+#else
+  return het_float8(float_of_bits((uint)p[0] << 16), float_of_bits((uint)p[1] << 16),
+                    float_of_bits((uint)p[2] << 16), float_of_bits((uint)p[3] << 16),
+                    float_of_bits((uint)p[4] << 16), float_of_bits((uint)p[5] << 16),
+                    float_of_bits((uint)p[6] << 16), float_of_bits((uint)p[7] << 16));
+#endif
 }
 
 // Scale and minimum of run j of a block of q4_k or q5_k.
@@ -28,7 +43,10 @@ HET_DEVICE float2 k_scale(Row block, uint j) {
   Row q = block + 4;
   const uint scale = j < 4 ? q[j] & 63u : (q[j + 4] & 15u) | (uint)(q[j - 4] >> 6) << 4;
   const uint least = j < 4 ? q[j + 4] & 63u : (uint)(q[j + 4] >> 4) | (uint)(q[j] >> 6) << 4;
-  return (float2)(het_load_half(block, 0) * (float)scale, het_load_half(block, 1) * (float)least);
+  float2 both;
+  both.x = het_load_half(block, 0) * (float)scale;
+  both.y = het_load_half(block, 1) * (float)least;
+  return both;
 }
 HET_DEVICE float element_q4_k(Row row, uint k) {
   Row block = row + (k / 256) * 144;
@@ -62,21 +80,21 @@ HET_DEVICE float element_q6_k(Row row, uint k) {
 
 // CODES_<format>(w, j) declares the codes of run j of a block at w as uchar16 c0_, c1_.
 #define NIBBLES_(from, shift)                                                   \
-  const uchar16 n0_ = vload16(0, from) >> (uchar16)((uchar)(shift)) & (uchar16)(15), \
-                n1_ = vload16(1, from) >> (uchar16)((uchar)(shift)) & (uchar16)(15)
+  const uchar16 n0_ = vload16(0, from) >> het_uchar16((uchar)(shift)) & het_uchar16(15), \
+                n1_ = vload16(1, from) >> het_uchar16((uchar)(shift)) & het_uchar16(15)
 #define CODES_q4_k(w, j)                         \
   NIBBLES_((w) + 16 + (j) / 2 * 32, 4 * ((j) % 2)); \
   const uchar16 c0_ = n0_, c1_ = n1_
 #define CODES_q5_k(w, j)                                                                     \
   NIBBLES_((w) + 48 + (j) / 2 * 32, 4 * ((j) % 2));                                             \
-  const uchar16 c0_ = n0_ | (vload16(1, w) >> (uchar16)((uchar)(j)) & (uchar16)(1)) << (uchar16)(4), \
-                c1_ = n1_ | (vload16(2, w) >> (uchar16)((uchar)(j)) & (uchar16)(1)) << (uchar16)(4)
+  const uchar16 c0_ = n0_ | (vload16(1, w) >> het_uchar16((uchar)(j)) & het_uchar16(1)) << het_uchar16(4), \
+                c1_ = n1_ | (vload16(2, w) >> het_uchar16((uchar)(j)) & het_uchar16(1)) << het_uchar16(4)
 #define CODES_q6_k(w, j)                                                                                     \
   NIBBLES_((w) + 64 * ((j) / 4) + 32 * ((j) % 2), 4 * ((j) % 4 / 2));                                           \
   Row h_ = (w) + 128 + 32 * ((j) / 4);                                                                        \
-  const uchar16 p_ = (uchar16)((uchar)(2 * ((j) % 4)));                                                       \
-  const uchar16 c0_ = n0_ | (vload16(0, h_) >> p_ & (uchar16)(3)) << (uchar16)(4),                              \
-                c1_ = n1_ | (vload16(1, h_) >> p_ & (uchar16)(3)) << (uchar16)(4)
+  const uchar16 p_ = het_uchar16((uchar)(2 * ((j) % 4)));                                                       \
+  const uchar16 c0_ = n0_ | (vload16(0, h_) >> p_ & het_uchar16(3)) << het_uchar16(4),                              \
+                c1_ = n1_ | (vload16(1, h_) >> p_ & het_uchar16(3)) << het_uchar16(4)
 
 // UNPACK_<format>(row, b) declares block b of a row as float8 w0..w3, to be multiplied by float scale. (A function that
 // returned a struct would be compiled to copies through memory by PoCL 3.1.)
@@ -96,18 +114,16 @@ HET_DEVICE float element_q6_k(Row row, uint k) {
 #define UNPACK_q4_0(row, b)                                              \
   Row w_ = (row) + (b) * 18;                                             \
   const uchar16 bytes_ = vload16(0, w_ + 2);                             \
-  const char16 low_ = as_char16(bytes_ & (uchar16)(15)) - (char16)(8);    \
-  const char16 high_ = as_char16(bytes_ >> (uchar16)(4)) - (char16)(8);   \
+  const char16 low_ = as_char16(bytes_ & het_uchar16(15)) - het_char16(8);    \
+  const char16 high_ = as_char16(bytes_ >> het_uchar16(4)) - het_char16(8);   \
   const float scale = het_load_half(w_, 0);                              \
   const float8 w0 = convert_float8(low_.lo), w1 = convert_float8(low_.hi), \
                w2 = convert_float8(high_.lo), w3 = convert_float8(high_.hi)
 
 #define UNPACK_bf16(row, b)                                                        \
   HET_GLOBAL const ushort* w_ = (HET_GLOBAL const ushort*)(row) + (b) * 32;          \
-  const float8 w0 = as_float8(convert_uint8(vload8(0, w_)) << (uint8)(16)),         \
-               w1 = as_float8(convert_uint8(vload8(1, w_)) << (uint8)(16)),         \
-               w2 = as_float8(convert_uint8(vload8(2, w_)) << (uint8)(16)),         \
-               w3 = as_float8(convert_uint8(vload8(3, w_)) << (uint8)(16))
+  const float8 w0 = eight_bf16(w_), w1 = eight_bf16(w_ + 8), w2 = eight_bf16(w_ + 16), \
+               w3 = eight_bf16(w_ + 24)
 // The K types come out scaled.
 #define UNPACK_MINIMUM_(CODES, row, b, bytes)                                        \
   Row w_ = (row) + (ulong)((b) / 8) * bytes;                                         \

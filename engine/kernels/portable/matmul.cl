@@ -1,7 +1,7 @@
 // The entry point of one FORMAT, over matmul_wide.cl or matmul_simt.cl.
 HET_KERNEL HET_GROUP_SIZE(64) void PASTE(matmul, FORMAT)(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
                                                         struct MatmulParams p) {
-  HET_LOCAL float scratch[SCRATCH_FLOATS];
+  HET_LOCAL_ARRAY float scratch[SCRATCH_FLOATS];
   Row w = HET_PTR(const uchar, 0);
   HET_GLOBAL const float* x = HET_PTR(const float, 1);
   HET_GLOBAL float* y = HET_PTR(float, 2);

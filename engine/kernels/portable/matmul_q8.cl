@@ -23,8 +23,8 @@
 #define LOAD_q4_0(row, b)                                                     \
   Row w_ = (row) + (b) * 18;                                                  \
   const uchar16 bytes_ = vload16(0, w_ + 2);                                  \
-  const uint8 nibbles = (uint8)(as_uint4(bytes_ & (uchar16)(15)),              \
-                                as_uint4(bytes_ >> (uchar16)(4)));             \
+  const uint8 nibbles = het_uint8(as_uint4(bytes_ & het_uchar16(15)),              \
+                                as_uint4(bytes_ >> het_uchar16(4)));             \
   const float scale = het_load_half(w_, 0), less = 8 * scale
 #define DOT_q4_0(x) het_dot4(nibbles, vload8(0, (HET_GLOBAL const int*)(x)))
 #define OFFSET_q4_0 1
@@ -33,7 +33,7 @@
   Row w_ = (row) + (ulong)((b) / 8) * bytes;                           \
   const uint j_ = (b) % 8;                                             \
   CODES(w_, j_);                                                       \
-  const uint8 codes = (uint8)(as_uint4(c0_), as_uint4(c1_));           \
+  const uint8 codes = het_uint8(as_uint4(c0_), as_uint4(c1_));           \
   const float2 s_ = k_scale(w_, j_);                                   \
   const float scale = s_.x, less = s_.y
 #define LOAD_q4_k(row, b) LOAD_MINIMUM_(CODES_q4_k, row, b, 144)
@@ -48,18 +48,18 @@
   Row w_ = (row) + (ulong)((b) / 8) * 210;                                       \
   const uint j_ = (b) % 8;                                                       \
   CODES_q6_k(w_, j_);                                                            \
-  const uint8 codes = (uint8)(as_uint4(c0_), as_uint4(c1_));                     \
+  const uint8 codes = het_uint8(as_uint4(c0_), as_uint4(c1_));                     \
   HET_GLOBAL const char* sc_ = (HET_GLOBAL const char*)w_ + 192 + 2 * j_;         \
   const float less = 0;                                                          \
   const float8 scale = het_load_half(w_, 104) *                                  \
-                       (float8)((float4)((float)sc_[0]), (float4)((float)sc_[1]))
+                       het_float8(het_float4((float)sc_[0]), het_float4((float)sc_[1]))
 #define DOT_q6_k(x)                                              \
   (het_dot4(codes, vload8(0, (HET_GLOBAL const int*)(x))) -      \
-   32 * het_dot4((uint8)(0x01010101), vload8(0, (HET_GLOBAL const int*)(x))))
+   32 * het_dot4(het_uint8(0x01010101), vload8(0, (HET_GLOBAL const int*)(x))))
 #define OFFSET_q6_k 0
 
 HET_DEVICE int sum_q8(HET_GLOBAL const char* x) {
-  const int8 sums = het_dot4((uint8)(0x01010101), vload8(0, (HET_GLOBAL const int*)x));
+  const int8 sums = het_dot4(het_uint8(0x01010101), vload8(0, (HET_GLOBAL const int*)x));
   const int4 four = sums.lo + sums.hi;
   return four.x + four.y + four.z + four.w;
 }
@@ -88,7 +88,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
   const uint x_bytes = X_ROW_BYTES(n_in);
 #if HET_WIDE_ITEMS
   // The corrections for the offset are the same for all outputs: computed once per four rows and chunk.
-  HET_LOCAL float corrections[4 * CHUNK_BLOCKS];
+  HET_LOCAL_ARRAY float corrections[4 * CHUNK_BLOCKS];
   const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS);
   const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
   if (het_local_id(0) != 0) return;
@@ -108,7 +108,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
       }
       for (uint o = begin; o < end; ++o) {
         Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in) + PASTE(ROW_BYTES, FORMAT)(first * 32);
-        float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
+        float8 s0 = het_float8(0.0f), s1 = s0, s2 = s0, s3 = s0;
         float c0 = 0, c1 = 0, c2 = 0, c3 = 0;
         HET_GLOBAL const float *d0 = SCALES(r0) + first, *d1 = SCALES(r1) + first,
                                *d2 = SCALES(r2) + first, *d3 = SCALES(r3) + first;
@@ -151,7 +151,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
   Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in);
   for (uint r = het_group_id(1) * TILE_ROWS + het_local_id(0) / FEW_OUTPUTS; r < row_end;
        r += ITEMS / FEW_OUTPUTS) {
-    float8 sums = (float8)(0.0f);
+    float8 sums = het_float8(0.0f);
     float correction = 0;
     for (uint b = 0; b < blocks; ++b) {
       PASTE(LOAD, FORMAT)(row, b);

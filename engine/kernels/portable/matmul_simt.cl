@@ -50,9 +50,9 @@ HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x
   for (uint r = 0; r < rows; ++r) {
     HET_GLOBAL const float* xr = x + (ulong)r * n_in;
     for (uint o = begin; o < end; o += 8) {
-      float8 sums = (float8)(0.0f);
+      float8 sums = het_float8(0.0f);
       for (uint k = item; k < n_in; k += ITEMS)
-        sums += xr[k] * (float8)(E(0), E(1), E(2), E(3), E(4), E(5), E(6), E(7));
+        sums += xr[k] * het_float8(E(0), E(1), E(2), E(3), E(4), E(5), E(6), E(7));
       // 64 sums of 8 outputs: to 8 each, then to one.
       vstore8(sums, item, scratch);
       HET_BARRIER();
@@ -86,7 +86,7 @@ HET_DEVICE void PASTE(matmul_many, FORMAT)(Row weights, HET_GLOBAL const float* 
   HET_LOCAL float* x_tile = scratch + TILE_OUTPUTS * PITCH;
   const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
   for (uint first = het_group_id(1) * TILE_ROWS; first < row_end; first += STEP_ROWS) {
-    float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+    float8 s0 = het_float8(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
     for (uint k0 = 0; k0 < n_in; k0 += STEP_K) {
       for (uint i = item; i < TILE_OUTPUTS * STEP_K; i += ITEMS) {
         const uint line = i / STEP_K, k = i % STEP_K;
@@ -100,7 +100,7 @@ HET_DEVICE void PASTE(matmul_many, FORMAT)(Row weights, HET_GLOBAL const float* 
       }
       HET_BARRIER();
       for (uint k = 0; k < STEP_K; ++k) {
-        const float8 ws = (float8)(W(0), W(1), W(2), W(3), W(4), W(5), W(6), W(7));
+        const float8 ws = het_float8(W(0), W(1), W(2), W(3), W(4), W(5), W(6), W(7));
         s0 += X(0) * ws;
         s1 += X(1) * ws;
         s2 += X(2) * ws;

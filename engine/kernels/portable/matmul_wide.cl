@@ -33,7 +33,7 @@ HET_DEVICE void put4(HET_GLOBAL float* y, float4 sums, uint outputs, bool add) {
   }
 HET_DEVICE void tile3(HET_LOCAL const float* w, HET_GLOBAL const float* x, uint stride, uint n,
                       HET_GLOBAL float* y, uint y_stride, uint outputs, bool add) {
-  const float8 zero = (float8)(0.0f);
+  const float8 zero = het_float8(0.0f);
   float8 a0 = zero, a1 = zero, a2 = zero, a3 = zero;
   float8 b0 = zero, b1 = zero, b2 = zero, b3 = zero;
   float8 c0 = zero, c1 = zero, c2 = zero, c3 = zero;
@@ -42,14 +42,14 @@ HET_DEVICE void tile3(HET_LOCAL const float* w, HET_GLOBAL const float* x, uint 
                  x2 = vload8(0, x + 2 * stride + k);
     STEP_OUTPUT(0) STEP_OUTPUT(1) STEP_OUTPUT(2) STEP_OUTPUT(3)
   }
-  put4(y, (float4)(sum8(a0), sum8(a1), sum8(a2), sum8(a3)), outputs, add);
-  put4(y + y_stride, (float4)(sum8(b0), sum8(b1), sum8(b2), sum8(b3)), outputs, add);
-  put4(y + 2 * y_stride, (float4)(sum8(c0), sum8(c1), sum8(c2), sum8(c3)), outputs, add);
+  put4(y, het_float4(sum8(a0), sum8(a1), sum8(a2), sum8(a3)), outputs, add);
+  put4(y + y_stride, het_float4(sum8(b0), sum8(b1), sum8(b2), sum8(b3)), outputs, add);
+  put4(y + 2 * y_stride, het_float4(sum8(c0), sum8(c1), sum8(c2), sum8(c3)), outputs, add);
 }
 #undef STEP_OUTPUT
 HET_DEVICE void tile1(HET_LOCAL const float* w, HET_GLOBAL const float* x, uint n,
                       HET_GLOBAL float* y, uint outputs, bool add) {
-  float8 a0 = (float8)(0.0f), a1 = a0, a2 = a0, a3 = a0;
+  float8 a0 = het_float8(0.0f), a1 = a0, a2 = a0, a3 = a0;
   for (uint k = 0; k < n; k += 8) {
     const float8 x0 = vload8(0, x + k);
     a0 += vload8(0, w + k) * x0;
@@ -57,7 +57,7 @@ HET_DEVICE void tile1(HET_LOCAL const float* w, HET_GLOBAL const float* x, uint 
     a2 += vload8(0, w + 2 * BLOCK_K + k) * x0;
     a3 += vload8(0, w + 3 * BLOCK_K + k) * x0;
   }
-  put4(y, (float4)(sum8(a0), sum8(a1), sum8(a2), sum8(a3)), outputs, add);
+  put4(y, het_float4(sum8(a0), sum8(a1), sum8(a2), sum8(a3)), outputs, add);
 }
 #endif
 
@@ -85,7 +85,7 @@ HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x
     uint r = 0;
     for (; r + 4 <= rows; r += 4) {
       HET_GLOBAL const float* xr = x + r * n_in;
-      float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
+      float8 s0 = het_float8(0.0f), s1 = s0, s2 = s0, s3 = s0;
       for (uint b = 0; b < blocks; ++b) {
         PASTE(UNPACK, FORMAT)(row, b);
         HET_GLOBAL const float* xb = xr + b * 32;
@@ -98,7 +98,7 @@ HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x
     }
     for (; r < rows; ++r) {
       HET_GLOBAL const float* xr = x + r * n_in;
-      float8 s0 = (float8)(0.0f), s1 = s0, s2 = s0, s3 = s0;
+      float8 s0 = het_float8(0.0f), s1 = s0, s2 = s0, s3 = s0;
       for (uint b = 0; b < blocks; ++b) {
         PASTE(UNPACK, FORMAT)(row, b);
         PASTE(ADD_PRODUCTS, FORMAT)(xr + b * 32)

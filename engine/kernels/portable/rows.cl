@@ -10,7 +10,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUF
   HET_GLOBAL float* y = HET_PTR(float, 2) + (ulong)r * cols;
 #if HET_WIDE_ITEMS
   if (het_local_id(0) != 0) return;
-  float8 squares = (float8)(0.0f);
+  float8 squares = het_float8(0.0f);
   const uint vectors = cols / 8;
   for (uint i = 0; i < vectors; ++i) squares += vload8(i, x) * vload8(i, x);
   const float4 four = squares.lo + squares.hi;
@@ -20,7 +20,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUF
   for (uint i = 0; i < vectors; ++i) vstore8(vload8(i, x) * factor * vload8(i, weight), i, y);
   for (uint k = vectors * 8; k < cols; ++k) y[k] = x[k] * factor * weight[k];
 #else
-  HET_LOCAL float part[ITEMS];
+  HET_LOCAL_ARRAY float part[ITEMS];
   const uint item = het_local_id(0);
   float squares = 0;
   for (uint k = item; k < cols; k += ITEMS) squares += x[k] * x[k];
@@ -33,8 +33,8 @@ HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUF
 
 // ids[r] = the first index of the largest of x[r][0..cols).
 HET_KERNEL HET_GROUP_SIZE(64) void argmax(HET_BUFFER(0), HET_BUFFER(1), struct ArgmaxParams p) {
-  HET_LOCAL float best_values[ITEMS];
-  HET_LOCAL uint best_ids[ITEMS];
+  HET_LOCAL_ARRAY float best_values[ITEMS];
+  HET_LOCAL_ARRAY uint best_ids[ITEMS];
   const uint cols = p.cols, r = het_group_id(0), item = het_local_id(0);
   HET_GLOBAL const float* x = HET_PTR(const float, 0) + (ulong)r * cols;
   HET_GLOBAL int* ids = HET_PTR(int, 1) + r;

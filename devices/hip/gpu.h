@@ -1,0 +1,80 @@
+// HipGpu: one HIP device behind streams::Gpu, whole or with a mask of compute units on each of its
+// streams.
+//
+// Threads, failures: as streams::Gpu. Ownership: the Api is the process's.
+#ifndef HET_DEVICES_HIP_GPU_H_
+#define HET_DEVICES_HIP_GPU_H_
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "devices/hip/inventory.h"
+#include "devices/streams/gpu.h"
+
+namespace het::hip {
+
+class HipGpu final : public streams::Gpu {
+ public:
+  // The compute units to use; no mask: all of them.
+  struct Part {
+    std::vector<uint32_t> mask;       // bit i of word j: unit 32*j + i
+    std::function<void()> give_back;  // called once, when it is closed
+  };
+
+  static absl::StatusOr<std::unique_ptr<streams::Gpu>> Open(const Api& api, const Found& found,
+                                                            Part part);
+  ~HipGpu() override;
+
+  uintptr_t Enter() override;
+  void Leave(uintptr_t before) override;
+  absl::Status Error(int error, absl::string_view what) const override;
+  bool IsNotReady(int error) const override { return error == hipErrorNotReady; }
+
+  int NewStream(QueueKind kind, void** stream) override;
+  int DeleteStream(void* stream) override;
+  absl::Status CheckStream(void* stream) override;
+
+  int NewEvent(void** event) override;
+  int DeleteEvent(void* event) override;
+  int Record(void* event, void* stream) override;
+  int Query(void* event) override;
+  int Await(void* event) override;
+  int Elapsed(float* milliseconds, void* begin, void* end) override;
+  int WaitFor(void* event, void* stream) override;
+
+  int NewMemory(uint64_t bytes, streams::Address* address) override;
+  int DeleteMemory(streams::Address address) override;
+  int NewPinned(uint64_t bytes, void** address) override;
+  int DeletePinned(void* address) override;
+
+  int Write(streams::Address to, const void* from, uint64_t bytes, void* stream) override;
+  int Read(void* to, streams::Address from, uint64_t bytes, void* stream) override;
+  int Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) override;
+  int Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) override;
+  int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
+             const void* arguments, size_t bytes, void* stream) override;
+
+  absl::StatusOr<streams::Code> Compile(const ProgramSource& source) override;
+  int LoadCode(const std::string& image, void** module) override;
+  int UnloadCode(void* module) override;
+  int FindKernel(void* module, const char* name, void** kernel) override;
+  size_t ArgumentBytes(void*) override { return 0; }  // the runtime does not tell
+
+  // The device's primary context (hipCtx_t).
+  void* context() const override { return context_; }
+
+ private:
+  HipGpu(const Api& api, const Found& found, Part part)
+      : api_(api), found_(found), part_(std::move(part)) {}
+
+  const Api& api_;
+  const Found found_;
+  const Part part_;
+  hipCtx_t context_ = nullptr;
+  int least_priority_ = 0, greatest_priority_ = 0;
+};
+
+}  // namespace het::hip
+
+#endif  // HET_DEVICES_HIP_GPU_H_

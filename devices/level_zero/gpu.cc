@@ -1,0 +1,408 @@
+#include "devices/level_zero/gpu.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "devices/spirv/modules.h"
+
+namespace het::level_zero {
+namespace {
+
+constexpr uint32_t kPointsPerPool = 128;
+constexpr size_t kMemoryAlignment = 256;
+constexpr uint64_t kForever = UINT64_MAX;
+
+#define HET_ZE_TRY(call)                                                   \
+  do {                                                                     \
+    if (const uint32_t het_ze_ = (call); het_ze_ != kSuccess) [[unlikely]] \
+      return static_cast<int>(het_ze_);                                    \
+  } while (false)
+
+}  // namespace
+
+struct ZeGpu::Point {
+  Point(ZeGpu& gpu, Handle event, uint64_t* stamp) : gpu(gpu), event(event), stamp(stamp) {}
+  ~Point() { gpu.GiveBack(event, stamp); }
+
+  ZeGpu& gpu;
+  const Handle event;
+  uint64_t* const stamp;  // device ticks, written with the signal
+  // What the list waited for before this point: may be used anew when this one was reached.
+  absl::Mutex mutex;
+  std::vector<std::shared_ptr<Point>> waited ABSL_GUARDED_BY(mutex);
+};
+
+// What streams::Event holds: the point of its last recording.
+struct ZeGpu::Event {
+  absl::Mutex mutex;
+  std::shared_ptr<Point> point ABSL_GUARDED_BY(mutex);
+
+  std::shared_ptr<Point> Last() {
+    absl::MutexLock lock(&mutex);
+    return point;
+  }
+};
+
+struct ZeGpu::Stream {
+  explicit Stream(Handle list) : list(list) {}
+  const Handle list;
+  absl::Mutex mutex;  // a list takes one command at a time
+  std::vector<std::shared_ptr<Point>> waited ABSL_GUARDED_BY(mutex);  // since the last point
+};
+
+struct ZeGpu::Kernel {
+  Handle handle = nullptr;
+  uint32_t arguments = 0;
+  absl::Mutex mutex;  // arguments and group size are the kernel's state until it is appended
+};
+
+struct ZeGpu::Module {
+  Handle handle = nullptr;
+  std::vector<std::unique_ptr<Kernel>> kernels;  // one thread loads a program
+};
+
+absl::StatusOr<std::unique_ptr<ZeGpu>> ZeGpu::Open(const Api& api, Handle driver, Handle device,
+                                                   std::function<void()> give_back) {
+  const ContextDesc desc;
+  Handle context = nullptr;
+  HET_ZE_RETURN_IF_ERROR(api.zeContextCreate(driver, &desc, &context), "zeContextCreate");
+  std::unique_ptr<ZeGpu> gpu(new ZeGpu(api, device, context, std::move(give_back)));
+  HET_ZE_RETURN_IF_ERROR(static_cast<uint32_t>(gpu->ReadQueueGroups()),
+                         "asking for the device's queues");
+  return gpu;
+}
+
+ZeGpu::ZeGpu(const Api& api, Handle device, Handle context, std::function<void()> give_back)
+    : api_(api), device_(device), context_(context), give_back_(std::move(give_back)) {}
+
+ZeGpu::~ZeGpu() {
+  {
+    absl::MutexLock lock(&mutex_);
+    for (Handle event : events_) api_.zeEventDestroy(event);
+    for (Handle pool : pools_) api_.zeEventPoolDestroy(pool);
+    for (void* block : stamp_blocks_) api_.zeMemFree(context_, block);
+  }
+  api_.zeContextDestroy(context_);
+  if (give_back_) give_back_();
+}
+
+int ZeGpu::ReadQueueGroups() {
+  DeviceProperties properties;
+  HET_ZE_TRY(api_.zeDeviceGetProperties(device_, &properties));
+  name_ = properties.name;
+  if (properties.timer_resolution > 0) {
+    nanos_per_tick_ = static_cast<double>(properties.timer_resolution);
+  }
+  if (properties.timestamp_bits > 0 && properties.timestamp_bits < 64) {
+    tick_mask_ = (uint64_t{1} << properties.timestamp_bits) - 1;
+  }
+  uint32_t count = 0;
+  HET_ZE_TRY(api_.zeDeviceGetCommandQueueGroupProperties(device_, &count, nullptr));
+  std::vector<QueueGroupProperties> groups(count);
+  HET_ZE_TRY(api_.zeDeviceGetCommandQueueGroupProperties(device_, &count, groups.data()));
+  const auto find = [&groups](auto suits, uint32_t otherwise) {
+    const auto found = std::find_if(groups.begin(), groups.end(), suits);
+    return found == groups.end() ? otherwise : static_cast<uint32_t>(found - groups.begin());
+  };
+  compute_ordinal_ =
+      find([](const QueueGroupProperties& g) { return (g.flags & kQueueComputes) != 0; }, 0);
+  // A copy engine of its own, where there is one.
+  copy_ordinal_ = find(
+      [](const QueueGroupProperties& g) {
+        return (g.flags & kQueueCopies) != 0 && (g.flags & kQueueComputes) == 0 && g.queues > 0;
+      },
+      compute_ordinal_);
+  return kSuccess;
+}
+
+int ZeGpu::NewStream(QueueKind kind, void** stream) {
+  CommandQueueDesc desc;
+  desc.ordinal = kind == QueueKind::kTransfer ? copy_ordinal_ : compute_ordinal_;
+  Handle list = nullptr;
+  HET_ZE_TRY(api_.zeCommandListCreateImmediate(context_, device_, &desc, &list));
+  absl::MutexLock lock(&mutex_);
+  streams_[list] = std::make_shared<Stream>(list);
+  *stream = list;
+  return kSuccess;
+}
+
+int ZeGpu::DeleteStream(void* stream) {
+  std::shared_ptr<Stream> last;  // lets go of its points without the lock
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = streams_.find(stream);
+    if (found == streams_.end()) return kInvalidNullHandle;
+    last = std::move(found->second);
+    streams_.erase(found);
+  }
+  return static_cast<int>(api_.zeCommandListDestroy(stream));
+}
+
+absl::Status ZeGpu::CheckStream(void* stream) {
+  // An immediate command list does not tell its device in Level Zero 1.4: the caller's word counts.
+  absl::MutexLock lock(&mutex_);
+  if (streams_.count(stream) == 0) streams_[stream] = std::make_shared<Stream>(stream);
+  return absl::OkStatus();
+}
+
+std::shared_ptr<ZeGpu::Stream> ZeGpu::StreamOf(void* stream) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = streams_.find(stream);
+  return found == streams_.end() ? nullptr : found->second;
+}
+
+int ZeGpu::MorePoints() {
+  EventPoolDesc pool_desc;
+  pool_desc.flags = kPoolHostVisible;
+  pool_desc.count = kPointsPerPool;
+  Handle device = device_, pool = nullptr;
+  HET_ZE_TRY(api_.zeEventPoolCreate(context_, &pool_desc, 1, &device, &pool));
+  pools_.push_back(pool);
+  const HostMemoryDesc memory_desc;
+  void* block = nullptr;
+  HET_ZE_TRY(api_.zeMemAllocHost(context_, &memory_desc, kPointsPerPool * sizeof(uint64_t),
+                                 alignof(uint64_t), &block));
+  stamp_blocks_.push_back(block);
+  for (uint32_t i = 0; i < kPointsPerPool; ++i) {
+    EventDesc desc;
+    desc.index = i;
+    desc.signal = desc.wait = kScopeHost;
+    Handle event = nullptr;
+    HET_ZE_TRY(api_.zeEventCreate(pool, &desc, &event));
+    events_.push_back(event);
+    free_.emplace_back(event, static_cast<uint64_t*>(block) + i);
+  }
+  return kSuccess;
+}
+
+int ZeGpu::TakePoint(std::shared_ptr<Point>& point) {
+  std::pair<Handle, uint64_t*> parts;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (free_.empty()) {
+      if (const int error = MorePoints(); error != kSuccess && free_.empty()) return error;
+    }
+    parts = free_.back();
+    free_.pop_back();
+  }
+  point = std::make_shared<Point>(*this, parts.first, parts.second);
+  return static_cast<int>(api_.zeEventHostReset(point->event));
+}
+
+void ZeGpu::GiveBack(Handle event, uint64_t* stamp) {
+  absl::MutexLock lock(&mutex_);
+  free_.emplace_back(event, stamp);
+}
+
+int ZeGpu::NewEvent(void** event) {
+  *event = new Event;
+  return kSuccess;
+}
+
+int ZeGpu::DeleteEvent(void* event) {
+  delete static_cast<Event*>(event);
+  return kSuccess;
+}
+
+int ZeGpu::Record(void* event, void* stream) {
+  const std::shared_ptr<Stream> to = StreamOf(stream);
+  if (to == nullptr) return kInvalidNullHandle;
+  std::shared_ptr<Point> point;
+  if (const int error = TakePoint(point); error != kSuccess) return error;
+  {
+    absl::MutexLock lock(&to->mutex);
+    HET_ZE_TRY(api_.zeCommandListAppendWriteGlobalTimestamp(to->list, point->stamp, point->event, 0,
+                                                            nullptr));
+    absl::MutexLock point_lock(&point->mutex);
+    point->waited = std::exchange(to->waited, {});
+  }
+  auto* record = static_cast<Event*>(event);
+  {
+    absl::MutexLock lock(&record->mutex);
+    record->point.swap(point);
+  }
+  return kSuccess;  // the point of before goes here, without the lock
+}
+
+int ZeGpu::Query(void* event) {
+  const std::shared_ptr<Point> point = static_cast<Event*>(event)->Last();
+  if (point == nullptr) return kSuccess;
+  HET_ZE_TRY(api_.zeEventQueryStatus(point->event));
+  std::vector<std::shared_ptr<Point>> over;
+  absl::MutexLock lock(&point->mutex);
+  over.swap(point->waited);
+  return kSuccess;
+}
+
+int ZeGpu::Await(void* event) {
+  const std::shared_ptr<Point> point = static_cast<Event*>(event)->Last();
+  if (point == nullptr) return kSuccess;
+  HET_ZE_TRY(api_.zeEventHostSynchronize(point->event, kForever));
+  std::vector<std::shared_ptr<Point>> over;
+  absl::MutexLock lock(&point->mutex);
+  over.swap(point->waited);
+  return kSuccess;
+}
+
+int ZeGpu::Elapsed(float* milliseconds, void* begin, void* end) {
+  const std::shared_ptr<Point> from = static_cast<Event*>(begin)->Last();
+  const std::shared_ptr<Point> to = static_cast<Event*>(end)->Last();
+  if (from == nullptr || to == nullptr) return kInvalidArgument;
+  const uint64_t ticks = (*to->stamp - *from->stamp) & tick_mask_;  // the counter may wrap once
+  *milliseconds = static_cast<float>(static_cast<double>(ticks) * nanos_per_tick_ * 1e-6);
+  return kSuccess;
+}
+
+int ZeGpu::WaitFor(void* event, void* stream) {
+  const std::shared_ptr<Stream> to = StreamOf(stream);
+  if (to == nullptr) return kInvalidNullHandle;
+  std::shared_ptr<Point> point = static_cast<Event*>(event)->Last();
+  if (point == nullptr) return kSuccess;
+  Handle handle = point->event;
+  absl::MutexLock lock(&to->mutex);
+  HET_ZE_TRY(api_.zeCommandListAppendWaitOnEvents(to->list, 1, &handle));
+  to->waited.push_back(std::move(point));
+  return kSuccess;
+}
+
+int ZeGpu::NewMemory(uint64_t bytes, streams::Address* address) {
+  const DeviceMemoryDesc desc;
+  void* memory = nullptr;
+  HET_ZE_TRY(api_.zeMemAllocDevice(context_, &desc, bytes, kMemoryAlignment, device_, &memory));
+  *address = reinterpret_cast<streams::Address>(memory);
+  return kSuccess;
+}
+
+int ZeGpu::DeleteMemory(streams::Address address) {
+  return static_cast<int>(api_.zeMemFree(context_, reinterpret_cast<void*>(address)));
+}
+
+int ZeGpu::NewPinned(uint64_t bytes, void** address) {
+  const HostMemoryDesc desc;
+  return static_cast<int>(api_.zeMemAllocHost(context_, &desc, bytes, kMemoryAlignment, address));
+}
+
+int ZeGpu::DeletePinned(void* address) {
+  return static_cast<int>(api_.zeMemFree(context_, address));
+}
+
+int ZeGpu::Move(void* to, const void* from, uint64_t bytes, void* stream) {
+  const std::shared_ptr<Stream> on = StreamOf(stream);
+  if (on == nullptr) return kInvalidNullHandle;
+  absl::MutexLock lock(&on->mutex);
+  HET_ZE_TRY(api_.zeCommandListAppendMemoryCopy(on->list, to, from, bytes, nullptr, 0, nullptr));
+  return static_cast<int>(api_.zeCommandListAppendBarrier(on->list, nullptr, 0, nullptr));
+}
+
+int ZeGpu::Write(streams::Address to, const void* from, uint64_t bytes, void* stream) {
+  return Move(reinterpret_cast<void*>(to), from, bytes, stream);
+}
+
+int ZeGpu::Read(void* to, streams::Address from, uint64_t bytes, void* stream) {
+  return Move(to, reinterpret_cast<const void*>(from), bytes, stream);
+}
+
+int ZeGpu::Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) {
+  return Move(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes, stream);
+}
+
+int ZeGpu::Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) {
+  const std::shared_ptr<Stream> on = StreamOf(stream);
+  if (on == nullptr) return kInvalidNullHandle;
+  absl::MutexLock lock(&on->mutex);
+  HET_ZE_TRY(api_.zeCommandListAppendMemoryFill(on->list, reinterpret_cast<void*>(to), &value,
+                                                sizeof(value), bytes, nullptr, 0, nullptr));
+  return static_cast<int>(api_.zeCommandListAppendBarrier(on->list, nullptr, 0, nullptr));
+}
+
+int ZeGpu::Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
+                  const void* arguments, size_t bytes, void* stream) {
+  const std::shared_ptr<Stream> on = StreamOf(stream);
+  if (on == nullptr) return kInvalidNullHandle;
+  auto& own = *static_cast<Kernel*>(kernel);
+  // The portable dialect: an address and an offset per buffer, then at most one struct.
+  const uint32_t words = own.arguments / 2 * 2;
+  const bool has_struct = own.arguments % 2 != 0;
+  const size_t word_bytes = words * sizeof(uint64_t);
+  if (bytes < word_bytes || (bytes > word_bytes) != has_struct) return kInvalidArgument;
+  const auto* from = static_cast<const std::byte*>(arguments);
+  absl::MutexLock kernel_lock(&own.mutex);
+  HET_ZE_TRY(api_.zeKernelSetGroupSize(own.handle, group_size[0], group_size[1], group_size[2]));
+  for (uint32_t i = 0; i < words; ++i) {
+    HET_ZE_TRY(api_.zeKernelSetArgumentValue(own.handle, i, sizeof(uint64_t),
+                                             from + i * sizeof(uint64_t)));
+  }
+  if (has_struct) {
+    HET_ZE_TRY(
+        api_.zeKernelSetArgumentValue(own.handle, words, bytes - word_bytes, from + word_bytes));
+  }
+  const GroupCount count = {groups[0], groups[1], groups[2]};
+  absl::MutexLock lock(&on->mutex);
+  HET_ZE_TRY(
+      api_.zeCommandListAppendLaunchKernel(on->list, own.handle, &count, nullptr, 0, nullptr));
+  return static_cast<int>(api_.zeCommandListAppendBarrier(on->list, nullptr, 0, nullptr));
+}
+
+absl::StatusOr<streams::Code> ZeGpu::Compile(const ProgramSource& source) {
+  streams::Code code;
+  auto module = spirv::ModuleFor(source.portable, source.options);
+  if (absl::IsInvalidArgument(module.status())) {
+    return absl::InvalidArgumentError(absl::StrCat("program ", source.name, " does not build on ",
+                                                   name_, ":\n", module.status().message()));
+  }
+  if (!module.ok()) {
+    return Annotate(module.status(), absl::StrCat("program ", source.name, " on ", name_));
+  }
+  code.image = *std::move(module);
+  HET_ASSIGN_OR_RETURN(code.kernels, spirv::EntryPoints(code.image));
+  return code;
+}
+
+int ZeGpu::LoadCode(const std::string& image, void** module) {
+  ModuleDesc desc;
+  desc.bytes = image.size();
+  desc.image = reinterpret_cast<const uint8_t*>(image.data());
+  auto loaded = std::make_unique<Module>();
+  Handle log = nullptr;
+  const uint32_t result = api_.zeModuleCreate(context_, device_, &desc, &loaded->handle, &log);
+  if (log != nullptr) {
+    size_t bytes = 0;
+    if (result != kSuccess && api_.zeModuleBuildLogGetString(log, &bytes, nullptr) == kSuccess) {
+      std::string text(bytes, '\0');
+      api_.zeModuleBuildLogGetString(log, &bytes, text.data());
+      Log().error("{} does not take a SPIR-V module: {}", name_, text.c_str());
+    }
+    api_.zeModuleBuildLogDestroy(log);
+  }
+  if (result == kSuccess) *module = loaded.release();
+  return static_cast<int>(result);
+}
+
+int ZeGpu::UnloadCode(void* module) {
+  const std::unique_ptr<Module> own(static_cast<Module*>(module));
+  for (const auto& kernel : own->kernels) api_.zeKernelDestroy(kernel->handle);
+  return static_cast<int>(api_.zeModuleDestroy(own->handle));
+}
+
+int ZeGpu::FindKernel(void* module, const char* name, void** kernel) {
+  auto& own = *static_cast<Module*>(module);
+  KernelDesc desc;
+  desc.name = name;
+  auto made = std::make_unique<Kernel>();
+  HET_ZE_TRY(api_.zeKernelCreate(own.handle, &desc, &made->handle));
+  KernelProperties properties;
+  if (const uint32_t result = api_.zeKernelGetProperties(made->handle, &properties);
+      result != kSuccess) {
+    api_.zeKernelDestroy(made->handle);
+    return static_cast<int>(result);
+  }
+  made->arguments = properties.arguments;
+  *kernel = made.get();
+  own.kernels.push_back(std::move(made));
+  return kSuccess;
+}
+
+}  // namespace het::level_zero

@@ -1,0 +1,57 @@
+"""hetllm on a soft mixed node (tests/soft_drivers): an NVIDIA and an AMD card that are ours, through the code paths of the real
+ones. Tokens are those of the processor alone, quotas hold, and a card that is lost in mid-generation costs time only."""
+
+import os
+import unittest
+
+import hetllm
+
+QUESTIONS = ["12+34=", "57+68=", "99+98="]
+ANSWERS = ["46\n", "125\n", "197\n"]
+NEW = 8
+SOFT = {"LD_LIBRARY_PATH": os.environ["HET_SOFT_DRIVERS"], "HET_SOFT_CUDA": "memory=512MiB", "HET_SOFT_HIP": "memory=512MiB"}
+
+
+def ask(*arguments, **settings):
+    return hetllm.generate(hetllm.DEMO, QUESTIONS, NEW, *arguments, env={**SOFT, **settings})
+
+
+def tokens_of(result):
+    return [entry["tokens"] for entry in result["results"]]
+
+
+class SoftNode(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.expected = tokens_of(ask("--slices", "cpu"))
+
+    def check(self, result, stages):
+        self.assertEqual([entry["text"] for entry in result["results"]], ANSWERS)
+        self.assertEqual(tokens_of(result), self.expected)
+        self.assertEqual(len(result["stages"]), stages)
+        for stage in result["stages"]:
+            self.assertLessEqual(stage["memoryPeakBytes"], stage["memoryLimitBytes"], stage["slice"])
+
+    def test_each_soft_card_alone_gives_the_processors_tokens(self):
+        for card in ("cuda", "hip"):
+            result = ask("--slices", card)
+            self.check(result, 1)
+            self.assertIn("(soft)", str(result["stages"]), "a soft card must be named so")
+
+    def test_nvidia_and_amd_and_the_processor_together(self):
+        self.check(ask("--slices", "cuda:50%:32MiB,hip:50%:32MiB,cpu:50%", "--split", "3,4,3"), 3)
+
+    def test_two_slices_of_one_card(self):
+        self.check(ask("--slices", "cuda:25%,cuda:50%", "--split", "5,5"), 2)
+
+    def test_a_card_that_is_lost_in_mid_generation_costs_time_only(self):
+        recovered = 0
+        for after in (200, 400, 700):
+            result = ask("--slices", "cuda,hip", "--split", "5,5", HET_SOFT_CUDA=f"memory=512MiB;fault=kernel:lost:after={after}")
+            self.assertEqual(tokens_of(result), self.expected, f"lost after {after} kernels")
+            recovered += result["timings"]["recoveries"]
+        self.assertGreater(recovered, 0, "no card was lost")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

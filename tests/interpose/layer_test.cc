@@ -1,0 +1,277 @@
+// Unmodified OpenCL programs in slices of PoCL's device, through the real loader and the layer:
+// what they see, what they may allocate, that their results are theirs, and how two share.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/interpose/seat_server.h"
+
+namespace het::interpose {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr long long kAllocationFailure = -4;  // CL_MEM_OBJECT_ALLOCATION_FAILURE
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr char kPocl[] = "Portable Computing Language";
+
+struct Answer {
+  int exit = -1;
+  std::string text;  // stdout and stderr
+  std::map<std::string, long long> values;
+};
+
+std::string InSlice(const SeatServer::Offer& offer, const std::string& more = "",
+                    const std::string& device = kPocl) {
+  return absl::StrCat("env OPENCL_LAYERS=" HET_LAYER " HET_SEAT_SOCKET=", offer.socket,
+                      " HET_DEVICE='", device, "' ", more, " ");
+}
+
+Answer RunShell(const std::string& command) {
+  Answer answer;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return answer;
+  char part[4096];
+  while (const size_t n = fread(part, 1, sizeof(part), pipe)) answer.text.append(part, n);
+  const int status = pclose(pipe);
+  answer.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  char name[64];
+  long long value = 0;
+  for (size_t at = 0; at < answer.text.size();) {
+    if (std::sscanf(answer.text.c_str() + at, "%63s %lld", name, &value) == 2) {
+      answer.values[name] = value;
+    }
+    const size_t end = answer.text.find('\n', at);
+    at = end == std::string::npos ? answer.text.size() : end + 1;
+  }
+  return answer;
+}
+
+const std::string kProbe = HET_LAYER_PROBE " ";
+
+class Layer : public ::testing::Test {
+ protected:
+  SeatServer::Offer Offer(uint32_t percent = 100, uint64_t memory = 64 * kMiB) {
+    return server_.AddLease(Share::OfPercent(percent), memory);
+  }
+  // What a process does takes a while on a busy machine; what must be quick says how quick.
+  bool Eventually(const std::function<bool()>& done, int ms = 20'000) {
+    for (int i = 0; i < ms / 10; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
+  SeatServer server_;
+};
+
+TEST_F(Layer, AProgramSeesTheSliceAsItsOnlyDevice) {
+  const Answer answer =
+      RunShell(InSlice(Offer(50, 64 * kMiB), "HET_COMPUTE_UNITS=1") + kProbe + "devices");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  auto value = answer.values;
+  EXPECT_EQ(value["platforms"], 1);
+  EXPECT_EQ(value["devices"], 1);
+  EXPECT_EQ(value["memory"], 64 * kMiB);
+  EXPECT_LE(value["largest"], 64 * kMiB);
+  EXPECT_EQ(value["units"], 1);
+  EXPECT_EQ(value["has_parent"], 0);
+  EXPECT_EQ(value["gpu_error"], -1);       // CL_DEVICE_NOT_FOUND: it is a CPU
+  EXPECT_EQ(value["no_room_error"], -30);  // CL_INVALID_VALUE
+  EXPECT_EQ(value["bad_type_error"], -31);
+  EXPECT_EQ(value["counter"], 1);
+}
+
+TEST_F(Layer, ASubDeviceIsTheOnlyDevice) {
+  const Answer answer = RunShell(InSlice(Offer(), "HET_SUB_DEVICE=0+1") + kProbe + "devices");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  EXPECT_EQ(answer.values.at("units"), 1);
+  EXPECT_EQ(answer.values.at("has_parent"), 0);
+  EXPECT_EQ(answer.values.at("counter"), 1);
+}
+
+TEST_F(Layer, EveryKindOfAllocationStopsAtTheQuota) {
+  const SeatServer::Offer offer = Offer(100, 8 * kMiB);
+  const Answer answer = RunShell(InSlice(offer) + kProbe + absl::StrCat("quota ", 8 * kMiB));
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  auto value = answer.values;
+  EXPECT_EQ(value["over_error"], kAllocationFailure);
+  EXPECT_EQ(value["over_made"], 0);
+  EXPECT_EQ(value["all_error"], 0);
+  EXPECT_EQ(value["full_error"], kAllocationFailure);
+  EXPECT_EQ(value["full_made"], 0);
+  EXPECT_EQ(value["svm_when_full_made"], 0);
+  EXPECT_EQ(value["image_when_full_error"], kAllocationFailure);
+  EXPECT_EQ(value["part_error"], 0);
+  EXPECT_EQ(value["parent_of_part_error"], kAllocationFailure);
+  EXPECT_EQ(value["image_error"], 0);
+  EXPECT_EQ(value["svm_made"], 1);
+  EXPECT_EQ(value["full_again_error"], kAllocationFailure);
+  EXPECT_EQ(value["instead_of_image_error"], 0);
+  EXPECT_EQ(value["svm_again_made"], 1);
+  EXPECT_EQ(value["all_again_error"], 0);
+  EXPECT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory == 0; }));
+}
+
+TEST_F(Layer, ProcessesOfOneLeaseShareItsQuota) {
+  // Two at once, each of which wants the whole quota at its edge: together they cannot both have
+  // it.
+  const SeatServer::Offer offer = Offer(100, 8 * kMiB);
+  const std::string one = InSlice(offer) + kProbe + "busy 1 2000";
+  FILE* holder = popen((one + " > /dev/null").c_str(), "w");  // holds its counters, waits for us
+  ASSERT_NE(holder, nullptr);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
+  const Answer answer = RunShell(InSlice(offer) + kProbe + absl::StrCat("quota ", 8 * kMiB));
+  EXPECT_EQ(answer.values.at("all_error"), kAllocationFailure) << answer.text;
+  std::fputs("go\n", holder);
+  pclose(holder);
+}
+
+TEST_F(Layer, ResultsAreThoseWithoutASlice) {
+  const Answer plain = RunShell(kProbe + "results");
+  const Answer sliced = RunShell(InSlice(Offer(30)) + kProbe + "results");
+  ASSERT_EQ(sliced.exit, 0) << sliced.text;
+  EXPECT_EQ(plain.values, sliced.values);
+  EXPECT_EQ(sliced.values.at("pipelined"), 2000);
+  EXPECT_EQ(sliced.values.at("chained"), 2100);
+  EXPECT_EQ(sliced.values.at("polled"), 2120);
+}
+
+TEST_F(Layer, WorkThatWaitsForTheProgramItselfHoldsNobodyUp) {
+  const Answer answer = RunShell(InSlice(Offer(50)) + "timeout 30 " + kProbe + "user_event");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  EXPECT_EQ(answer.values.at("waits"), 1);
+  EXPECT_EQ(answer.values.at("counter"), 103);
+}
+
+TEST_F(Layer, LaunchesFromTheDriversCallbacksGoOn) {
+  const Answer answer = RunShell(InSlice(Offer(50)) + "timeout 30 " + kProbe + "callback");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  EXPECT_EQ(answer.values.at("counter"), 50);
+}
+
+TEST_F(Layer, AForkedChildWithoutExecHasNoDevice) {
+  const Answer answer = RunShell(InSlice(Offer(50)) + kProbe + "fork");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  EXPECT_EQ(answer.values.at("child_refused"), 1);
+  EXPECT_EQ(answer.values.at("counter"), 1);
+}
+
+TEST_F(Layer, ChildrenInheritTheSlice) {
+  const Answer answer =
+      RunShell(InSlice(Offer(50, 32 * kMiB)) + "sh -c 'true; " + kProbe + "devices; true'");
+  ASSERT_EQ(answer.exit, 0) << answer.text;
+  EXPECT_EQ(answer.values.at("memory"), 32 * kMiB);
+}
+
+TEST_F(Layer, WithoutASliceTheLayerIsTransparent) {
+  const Answer plain = RunShell(kProbe + "devices");
+  const Answer layered = RunShell("env OPENCL_LAYERS=" HET_LAYER " " + kProbe + "devices");
+  EXPECT_EQ(layered.exit, 0) << layered.text;
+  EXPECT_EQ(layered.values.at("platforms"), plain.values.at("platforms"));
+  EXPECT_EQ(layered.values.at("units"), plain.values.at("units"));
+}
+
+TEST_F(Layer, FailsClosedAndSaysWhy) {
+  const Answer no_device = RunShell(InSlice(Offer(), "", "no such device") + kProbe + "results");
+  EXPECT_EQ(no_device.exit, 4) << no_device.text;
+  EXPECT_THAT(no_device.text, HasSubstr("no such device"));
+  SeatServer::Offer nobody;
+  nobody.socket = "/nowhere/seat.sock";
+  const Answer no_seat = RunShell(InSlice(nobody) + kProbe + "results");
+  EXPECT_EQ(no_seat.exit, 4) << no_seat.text;
+  EXPECT_THAT(no_seat.text, HasSubstr("/nowhere/seat.sock"));
+  const Answer bad_units =
+      RunShell(InSlice(Offer(), "HET_COMPUTE_UNITS=many") + kProbe + "results");
+  EXPECT_EQ(bad_units.exit, 4) << bad_units.text;
+  EXPECT_THAT(bad_units.text, HasSubstr("HET_COMPUTE_UNITS"));
+}
+
+TEST_F(Layer, WhatADeadProgramHeldComesBack) {
+  const SeatServer::Offer offer = Offer(100, 8 * kMiB);
+  int wait_for[2];
+  ASSERT_EQ(pipe(wait_for), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(wait_for[0], STDIN_FILENO);
+    close(wait_for[1]);
+    const std::string command = "exec " + InSlice(offer) + kProbe + "busy 60 2000 > /dev/null";
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
+  ASSERT_EQ(write(wait_for[1], "go\n", 3), 3);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).used_ns > 0; }));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(Eventually(
+      [&] {
+        const ArbiterUsage usage = server_.Usage(offer.lease);
+        return usage.memory == 0 && usage.in_flight == 0;
+      },
+      1000));
+  close(wait_for[0]);
+  close(wait_for[1]);
+}
+
+// How exact: bench/share and bench/share_goals. Here and below: that it is held at all.
+TEST_F(Layer, ACapHoldsAProgramThatIsAlone) {
+  const SeatServer::Offer offer =
+      server_.AddLease(Share::OfPercent(25), 64 * kMiB, Policy::kCapped);
+  FILE* program = popen((InSlice(offer) + kProbe + "busy 3 2000 > /dev/null").c_str(), "w");
+  ASSERT_NE(program, nullptr);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
+  std::fputs("go\n", program);
+  std::fflush(program);
+  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).used_ns > 0; }));
+  const uint64_t before = server_.Usage(offer.lease).used_ns;
+  const auto start = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+  const uint64_t used = server_.Usage(offer.lease).used_ns - before;
+  const std::chrono::duration<double, std::nano> passed = std::chrono::steady_clock::now() - start;
+  EXPECT_EQ(pclose(program), 0);
+  EXPECT_GT(used, 0u);
+  EXPECT_LT(static_cast<double>(used) / passed.count(), 0.30);
+}
+
+TEST_F(Layer, TwoProgramsShareByTheirShares) {
+  const SeatServer::Offer large = Offer(75), small = Offer(25);
+  FILE* programs[2];
+  int i = 0;
+  for (const SeatServer::Offer& offer : {large, small}) {
+    const std::string command =
+        InSlice(offer, "POCL_MAX_PTHREAD_COUNT=1") + kProbe + "busy 3 2000 > /dev/null";
+    programs[i] = popen(command.c_str(), "w");
+    ASSERT_NE(programs[i++], nullptr);
+  }
+  for (const SeatServer::Offer& offer : {large, small}) {
+    ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
+  }
+  for (FILE* program : programs) {
+    std::fputs("go\n", program);
+    std::fflush(program);
+  }
+  // In the middle, while both are at it.
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));
+  const uint64_t before[] = {server_.Usage(large.lease).used_ns,
+                             server_.Usage(small.lease).used_ns};
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  const double had = static_cast<double>(server_.Usage(large.lease).used_ns - before[0]);
+  const double other = static_cast<double>(server_.Usage(small.lease).used_ns - before[1]);
+  for (FILE* program : programs) EXPECT_EQ(pclose(program), 0);
+  EXPECT_NEAR(had / (had + other), 0.75, 0.08);
+}
+
+}  // namespace
+}  // namespace het::interpose
