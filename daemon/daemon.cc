@@ -48,14 +48,21 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       store_(std::move(store)),
       book_(ledger_, *store_, clock_, BootId()),
       arbiters_(ledger_, book_, clock_),
+      housekeeping_(&loop_.loop, {ledger_, book_, arbiters_, clock_, options_.state_dir,
+                                  [this] { (void)store_->FindMeasurement(""); }}),
       methods_(ledger_, book_, arbiters_, clock_,
                {[this](const ProcessId& process) { return watch_.Watch(process); },
-                [this](std::function<void()> done) { discovery_.Scan(std::move(done)); }}),
+                [this](std::function<void()> done) { discovery_.Scan(std::move(done)); },
+                [this](const Caller& caller, const Json& parameters) {
+                  return housekeeping_.Report(caller, parameters);
+                },
+                [this](const absl::Status& status) { housekeeping_.Refused(status); },
+                &housekeeping_.statistics()}),
       server_(&loop_.loop, methods_, options_.limits),
       watch_(&loop_.loop,
              [this](const ProcessId& process) {
                arbiters_.Reap(process);
-               book_.ReclaimProcess(process);
+               housekeeping_.statistics().Reclaimed("process_ended", book_.ReclaimProcess(process));
              }),
       discovery_(&loop_.loop, *store_, options_.discovery,
                  {[this](std::vector<DeviceInfo> devices) { SetDevices(std::move(devices)); },
@@ -84,6 +91,7 @@ absl::Status Daemon::Begin() {
   HET_RETURN_IF_ERROR(StartHandles());
   methods_.AnswerThrough(&server_);
   HET_RETURN_IF_ERROR(server_.Listen(socket_path_));
+  housekeeping_.Start(socket_path_);
   discovery_.Scan();
   return absl::OkStatus();
 }
@@ -121,7 +129,7 @@ absl::Status Daemon::StartHandles() {
     uint64_t count = 0;
     if (read(daemon->expiry_fd_, &count, sizeof(count)) < 0 && errno == EAGAIN) return;
     daemon->expiry_armed_ = 0;
-    daemon->book_.ReclaimExpired();
+    daemon->housekeeping_.statistics().Reclaimed("expired", daemon->book_.ReclaimExpired());
   });
   return absl::OkStatus();
 }
@@ -133,6 +141,7 @@ void Daemon::Stop() {
   stopped_ = true;
   server_.Close();
   watch_.Close();
+  housekeeping_.Stop();
   if (expiry_fd_ < 0) return;  // StartHandles was not reached
   const auto close_handle = [](auto* handle) {
     uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);

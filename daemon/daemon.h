@@ -18,6 +18,7 @@
 #include "daemon/arbiters.h"
 #include "daemon/config.h"
 #include "daemon/discovery.h"
+#include "daemon/housekeeping.h"
 #include "daemon/instance_lock.h"
 #include "daemon/lease_book.h"
 #include "daemon/methods.h"
@@ -78,6 +79,7 @@ class Daemon {
   Ledger ledger_;
   LeaseBook book_;
   Arbiters arbiters_;
+  Housekeeping housekeeping_;
   Methods methods_;
   Server server_;
   ProcessWatch watch_;

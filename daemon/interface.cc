@@ -67,6 +67,14 @@ method AcquireModel(
   objective: ?string, maxSharePercent: ?float, waitMs: ?int
 ) -> (plan: Plan, leases: []Lease)
 method Rescan() -> (devices: int)
+# docs/protocol.md has the order of the fields.
+method Report(from: int, to: int) -> (
+  node: ?string, ownRowsOnly: ?bool, openHour: ?int, devices: []object, rows: []object
+)
+method GetStatistics() -> (
+  requests: []object, acquireSeconds: object, commitSeconds: object, reclaimed: []object,
+  sampleAgeSeconds: ?float
+)
 
 error NoCapacity (
   device: ?string, requested: Amount, free: Amount, largestFree: Amount, neverFits: bool,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/uuid.h"
+#include "daemon/journal.h"
 #include "daemon/reconcile.h"
 
 namespace het::daemon {
@@ -353,7 +354,10 @@ void LeaseBook::PutBack(const std::vector<Lease>& before) {
 
 size_t LeaseBook::Reclaim(const std::vector<std::string>& ids, const char* reason) {
   for (const std::string& id : ids) {
-    Log().info("lease {} of {} ended: {}", id, leases_.at(id).tenant, reason);
+    const Lease& lease = leases_.at(id);
+    LogEvent(Event::kLeaseEnded,
+             absl::StrCat("lease ", id, " of ", lease.tenant, " ended: ", reason),
+             {{"HET_LEASE_ID", id}, {"HET_DEVICE", lease.slice.device}, {"HET_ERROR", reason}});
     reclaimed_.insert(id);
     Remove(id);
   }
@@ -405,12 +409,15 @@ absl::Status LeaseBook::Commit() {
   if (written.ok()) {
     dirty_.clear();
     reclaimed_.clear();
-    if (!store_status_.ok()) Log().warn("the store can be written again");
+    if (!store_status_.ok()) LogEvent(Event::kStoreHealed, "the store can be written again");
   } else {
     store_.Rollback();
     Undo();
     dirty_ = reclaimed_;  // to be written with the next batch
-    if (store_status_.ok()) Log().error("new leases are refused: {}", written.ToString());
+    if (store_status_.ok()) {
+      LogEvent(Event::kStoreFailed, absl::StrCat("new leases are refused: ", written.ToString()),
+               {{"HET_ERROR", std::string(written.message())}});
+    }
   }
   history_.clear();
   replies_.clear();
@@ -451,7 +458,7 @@ void LeaseBook::Probe() {
     return;
   }
   store_status_ = store_.Heartbeat(generation_, boot_id_);
-  if (store_status_.ok()) Log().warn("the store can be written again");
+  if (store_status_.ok()) LogEvent(Event::kStoreHealed, "the store can be written again");
 }
 
 const Lease* LeaseBook::FindBySlice(const std::string& slice_id) const {

@@ -16,6 +16,7 @@
 #include "daemon/arbiters.h"
 #include "daemon/lease_book.h"
 #include "daemon/server.h"
+#include "daemon/statistics.h"
 #include "daemon/waiting_line.h"
 #include "partition/ledger.h"
 
@@ -27,6 +28,10 @@ class Methods final : public RequestHandler {
   struct Hooks {
     std::function<absl::Status(const ProcessId&)> watch;  // NotFound: the process has ended
     std::function<void(std::function<void()> done)> rescan;
+    // May be missing: no reports, nothing counted.
+    std::function<absl::StatusOr<Stream>(const Caller&, const Json&)> report = nullptr;
+    std::function<void(const absl::Status&)> refused = nullptr;
+    Statistics* statistics = nullptr;
   };
 
   Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks);
@@ -95,6 +100,8 @@ class Methods final : public RequestHandler {
   void PlanModel(const Call& call);
   void AcquireModel(const Call& call);
   void Rescan(const Call& call);
+  void Report(const Call& call);
+  void GetStatistics(const Call& call);
   void ServiceInfo(const Call& call);
   void ServiceInterface(const Call& call);
 

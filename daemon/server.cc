@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "daemon/systemd.h"
 #include "partition/refusal.h"
 #include "protocol/descriptors.h"
 #include "protocol/errors.h"
@@ -236,16 +237,19 @@ absl::Status Server::Listen(const std::string& path) {
                                                    sizeof(sockaddr_un::sun_path) - 1,
                                                    " bytes; use a shorter --runtime-dir"));
   }
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+  const int inherited = TakeInheritedSocket(path);
+  if (inherited < 0 && unlink(path.c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("cannot replace ", path));
   }
-  int error = uv_pipe_bind(&listener_, path.c_str());
+  int error =
+      inherited < 0 ? uv_pipe_bind(&listener_, path.c_str()) : uv_pipe_open(&listener_, inherited);
   if (error == 0)
     error = uv_listen(reinterpret_cast<uv_stream_t*>(&listener_), kBacklog, OnConnect);
   if (error != 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen at ", path, ": ", uv_strerror(error)));
   }
+  if (inherited >= 0) return absl::OkStatus();  // its mode and its end are the service manager's
   path_ = path;
   listening_ = true;
   if (chmod(path.c_str(), 0666) != 0) {
