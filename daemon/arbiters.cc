@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "daemon/systemd.h"
+#include "partition/arbiter_pages.h"
 #include "protocol/descriptors.h"
 
 namespace het::daemon {
@@ -72,9 +74,17 @@ ArbiterLease Arbiters::TermsOf(const Lease& lease) const {
   return terms;
 }
 
+void Arbiters::KeepPages(const ArbiterHost& host) {
+  for (const auto& [name, fd] : host.Files()) {
+    if (kept_.insert(name).second) KeepDescriptor(name, fd);
+  }
+}
+
 std::vector<ProcessId> Arbiters::Recover() {
   std::vector<ProcessId> processes;
-  for (ArbiterHost::Found& found : ArbiterHost::FindPages()) {
+  std::map<std::string, UniqueFd> kept = TakeKeptDescriptors(arbiter::kPagesPrefix);
+  for (const auto& [name, fd] : kept) kept_.insert(name);
+  for (ArbiterHost::Found& found : ArbiterHost::FindPages(std::move(kept))) {
     absl::StatusOr<std::unique_ptr<ArbiterHost>> adopted =
         ArbiterHost::Adopt(std::move(found), clock_);
     if (!adopted.ok()) {
@@ -111,6 +121,15 @@ std::vector<ProcessId> Arbiters::Recover() {
                lease_of_index.size(), host.Seats().size());
     hosts_[key] = *std::move(adopted);
   }
+  std::set<std::string> in_use;
+  for (const auto& [key, host] : hosts_) {
+    KeepPages(*host);
+    for (const auto& [name, fd] : host->Files()) in_use.insert(name);
+  }
+  std::erase_if(kept_, [&](const std::string& name) {
+    if (!in_use.contains(name)) ForgetDescriptor(name);
+    return !in_use.contains(name);
+  });
   return processes;
 }
 
@@ -126,6 +145,7 @@ absl::StatusOr<Arbiters::Seated> Arbiters::Attach(const Lease& lease, const Proc
   }
   HET_ASSIGN_OR_RETURN(SeatGrant grant,
                        host->Seat(entry->second.index, process.pid, process.start_time));
+  KeepPages(*host);
   // A process that attaches again left its old seat behind (it forked, or ran another program).
   std::vector<SeatRef>& held = seats_[process];
   std::erase_if(held, [&](const SeatRef& ref) {

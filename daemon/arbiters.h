@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,9 @@ class Arbiters {
 
   absl::StatusOr<ArbiterHost*> HostOf(const Slice& slice, std::string& key);
   ArbiterLease TermsOf(const Lease& lease) const;
+  // The service manager keeps the pages over hetd's death: hetd may not look into the processes of
+  // other users, where they are mapped too.
+  void KeepPages(const ArbiterHost& host);
 
   const Ledger& ledger_;
   const LeaseBook& book_;
@@ -78,6 +82,7 @@ class Arbiters {
   std::map<std::string, std::unique_ptr<ArbiterHost>> hosts_;  // by Ledger::PoolOf
   std::map<std::string, Entry, std::less<>> entries_;          // by lease
   std::map<ProcessId, std::vector<SeatRef>> seats_;
+  std::set<std::string> kept_;  // names of pages
 };
 
 }  // namespace het::daemon

@@ -18,6 +18,7 @@
 #include "daemon/discovery.h"
 #include "daemon/environment.h"
 #include "daemon/health.h"
+#include "daemon/housekeeping.h"
 #include "daemon/instance_lock.h"
 #include "daemon/node.h"
 #include "daemon/process_watch.h"
@@ -72,6 +73,7 @@ class Daemon {
   std::unique_ptr<Environment> environment_;
   Node node_;
   Health health_;
+  Housekeeping housekeeping_;
   Server server_;
 
   uv_prepare_t prepare_;

@@ -74,6 +74,14 @@ method Rescan() -> (devices: int)
 method GetTopology() -> (topology: object)
 method ListLinks(measure: ?bool) -> (links: []object)
 method ListTelemetry() -> (telemetry: []object)
+# docs/protocol.md has the order of the fields.
+method Report(from: int, to: int) -> (
+  node: ?string, ownRowsOnly: ?bool, openHour: ?int, devices: []object, rows: []object
+)
+method GetStatistics() -> (
+  requests: []object, acquireSeconds: object, commitSeconds: object, reclaimed: []object,
+  sampleAgeSeconds: ?float
+)
 
 error NoCapacity (
   device: ?string, requested: Amount, free: Amount, largestFree: Amount, neverFits: bool,

@@ -7,6 +7,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "daemon/journal.h"
 #include "daemon/reconcile.h"
 
 namespace het::daemon {
@@ -540,7 +541,10 @@ size_t LeaseBook::Reclaim(std::vector<std::string> ids, const char* reason) {
     all.insert(others.begin(), others.end());
   }
   for (const std::string& id : all) {
-    Log().info("lease {} of {} ended: {}", id, leases_.at(id).tenant, reason);
+    const Lease& lease = leases_.at(id);
+    LogEvent(Event::kLeaseEnded,
+             absl::StrCat("lease ", id, " of ", lease.tenant, " ended: ", reason),
+             {{"HET_LEASE_ID", id}, {"HET_DEVICE", lease.slice.device}, {"HET_ERROR", reason}});
     reclaimed_.insert(id);
     Remove(id);
   }
@@ -599,13 +603,16 @@ absl::Status LeaseBook::Commit() {
     dirty_.clear();
     reclaimed_.clear();
     decisions_.clear();
-    if (!store_status_.ok()) Log().warn("the store can be written again");
+    if (!store_status_.ok()) LogEvent(Event::kStoreHealed, "the store can be written again");
   } else {
     store_.Rollback();
     Undo();
     dirty_ = reclaimed_;  // to be written with the next batch
     std::erase_if(decisions_, [](const auto& staged) { return !staged.second.stands; });
-    if (store_status_.ok()) Log().error("new leases are refused: {}", written.ToString());
+    if (store_status_.ok()) {
+      LogEvent(Event::kStoreFailed, absl::StrCat("new leases are refused: ", written.ToString()),
+               {{"HET_ERROR", std::string(written.message())}});
+    }
   }
   history_.clear();
   replies_.clear();
@@ -646,7 +653,7 @@ void LeaseBook::Probe() {
     return;
   }
   store_status_ = store_.Heartbeat(generation_, boot_id_);
-  if (store_status_.ok()) Log().warn("the store can be written again");
+  if (store_status_.ok()) LogEvent(Event::kStoreHealed, "the store can be written again");
 }
 
 size_t LeaseBook::held() const {

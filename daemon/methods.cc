@@ -121,6 +121,8 @@ const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
       {"org.het.v1.GetTopology", {&Methods::GetTopology, kDevices}},
       {"org.het.v1.ListLinks", {&Methods::ListLinks, kDevices}},
       {"org.het.v1.ListTelemetry", {&Methods::ListTelemetry, kDevices}},
+      {"org.het.v1.Report", {&Methods::Report, kNothing}},
+      {"org.het.v1.GetStatistics", {&Methods::GetStatistics, kNothing}},
       {"org.varlink.service.GetInfo", {&Methods::ServiceInfo, kNothing}},
       {"org.varlink.service.GetInterfaceDescription", {&Methods::ServiceInterface, kNothing}},
   };
@@ -145,6 +147,9 @@ void Methods::OnRequest(ConnectionId connection, const Caller& caller, const Jso
       return AnswerLater(connection, InvalidField("parameters", "must be an object"));
     }
     call.parameters = *parameters;
+  }
+  if (hooks_.statistics != nullptr) {
+    hooks_.statistics->Asked(connection, call.method, clock_.MonotonicNanos());
   }
   const auto entry = Table().find(call.method);
   if (entry == Table().end()) {
@@ -178,7 +183,10 @@ void Methods::SetKnown(Known known) {
   }
 }
 
-void Methods::OnGone(ConnectionId connection) { line_.Leave(connection); }
+void Methods::OnGone(ConnectionId connection) {
+  line_.Leave(connection);
+  if (hooks_.statistics != nullptr) hooks_.statistics->Gone(connection);
+}
 
 // ---- listings ----
 
@@ -509,6 +517,19 @@ void Methods::ListTelemetry(const Call& call) {
   StreamLater(call.connection, StreamOfRows("telemetry", hooks_.telemetry()));
 }
 
+void Methods::Report(const Call& call) {
+  absl::StatusOr<Stream> stream = absl::UnavailableError("this hetd keeps no history of usage");
+  if (hooks_.report) stream = hooks_.report(call.caller, call.parameters);
+  if (!stream.ok()) return AnswerLater(call.connection, stream.status());
+  StreamLater(call.connection, *std::move(stream));
+}
+
+void Methods::GetStatistics(const Call& call) {
+  AnswerLater(call.connection, hooks_.statistics == nullptr
+                                   ? Json::object()
+                                   : hooks_.statistics->ToJson(clock_.MonotonicNanos()));
+}
+
 void Methods::ServiceInfo(const Call& call) {
   AnswerLater(call.connection,
               Json{{"vendor", "het"},
@@ -560,6 +581,7 @@ void Methods::AnswerLater(ConnectionId connection, absl::StatusOr<Json> paramete
   Pending pending;
   pending.connection = connection;
   pending.durable = durable;
+  if (!parameters.ok() && hooks_.refused) hooks_.refused(parameters.status());
   pending.message = parameters.ok() ? Json{{"parameters", *std::move(parameters)}}
                                     : protocol::ErrorReply(parameters.status());
   pending_.push_back(std::move(pending));
@@ -582,6 +604,12 @@ void Methods::StreamLater(ConnectionId connection, Stream stream) {
 }
 
 void Methods::Send(Pending pending, const absl::Status& written) {
+  if (hooks_.statistics != nullptr) {
+    const bool lost = pending.durable && !written.ok();
+    hooks_.statistics->Answered(pending.connection,
+                                lost ? protocol::ErrorReply(written) : pending.message,
+                                clock_.MonotonicNanos());
+  }
   if (pending.durable && !written.ok()) {
     answers_->Answer(pending.connection, protocol::ErrorReply(written), {});
   } else if (pending.stream) {
@@ -594,7 +622,13 @@ void Methods::Send(Pending pending, const absl::Status& written) {
 void Methods::Flush() {
   while (true) {
     absl::Status written;
-    if (book_.HasUncommitted()) written = book_.Commit();
+    if (book_.HasUncommitted()) {
+      const int64_t began = clock_.MonotonicNanos();
+      written = book_.Commit();
+      if (hooks_.statistics != nullptr) {
+        hooks_.statistics->Committed(clock_.MonotonicNanos() - began);
+      }
+    }
     // Before the answers: who reads that a lease has ended finds its seats gone.
     if (changes_seen_ != book_.changes()) {
       changes_seen_ = book_.changes();

@@ -16,6 +16,7 @@
 #include "daemon/answers.h"
 #include "daemon/arbiters.h"
 #include "daemon/lease_book.h"
+#include "daemon/statistics.h"
 #include "daemon/waiting_line.h"
 #include "partition/ledger.h"
 
@@ -31,6 +32,10 @@ class Methods final : public RequestHandler {
     std::function<Json()> topology;
     std::function<std::vector<Json>()> links;
     std::function<std::vector<Json>()> telemetry;
+    // May be missing: no reports, nothing counted.
+    std::function<absl::StatusOr<Stream>(const Caller&, const Json&)> report = nullptr;
+    std::function<void(const absl::Status&)> refused = nullptr;
+    Statistics* statistics = nullptr;
   };
 
   Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks,
@@ -104,6 +109,8 @@ class Methods final : public RequestHandler {
   void GetTopology(const Call& call);
   void ListLinks(const Call& call);
   void ListTelemetry(const Call& call);
+  void Report(const Call& call);
+  void GetStatistics(const Call& call);
   void ServiceInfo(const Call& call);
   void ServiceInterface(const Call& call);
 

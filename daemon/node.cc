@@ -40,7 +40,8 @@ Node::Node(Environment& environment, Store& store, Discovery::Options discovery,
                   overlay_.measure_links(ledger_.devices(), std::move(done));
                 },
                 overlay_.topology, [this] { return overlay_.links(ledger_.devices()); },
-                [this] { return overlay_.telemetry(ledger_.devices()); }},
+                [this] { return overlay_.telemetry(ledger_.devices()); },
+                overlay_.report, overlay_.refused, overlay_.statistics},
                config_.limits.waiting_per_user),
       discovery_(environment, store, std::move(discovery),
                  {[this](std::vector<DeviceInfo> devices) {
@@ -75,8 +76,12 @@ void Node::RecoverArbiters() {
 
 void Node::OnProcessEnded(const ProcessId& process) {
   arbiters_.Reap(process);
-  book_.ReclaimProcess(process);
+  CountReclaimed("process_ended", book_.ReclaimProcess(process));
   Failpoint("reclaim.staged");
+}
+
+void Node::CountReclaimed(const char* reason, size_t leases) {
+  if (overlay_.statistics != nullptr) overlay_.statistics->Reclaimed(reason, leases);
 }
 
 void Node::OverlayChanged() {
@@ -110,7 +115,9 @@ void Node::CutNamedSlices() {
 
 void Node::Tick() {
   const int64_t now = clock_.MonotonicNanos();
-  if (NextExpiry() != 0 && NextExpiry() <= clock_.BoottimeNanos()) book_.ReclaimExpired();
+  if (NextExpiry() != 0 && NextExpiry() <= clock_.BoottimeNanos()) {
+    CountReclaimed("expired", book_.ReclaimExpired());
+  }
   methods_.AnswerOverdue();
   if (next_beat_ != 0 && next_beat_ <= now) {
     arbiters_.Beat();

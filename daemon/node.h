@@ -28,8 +28,9 @@
 
 namespace het::daemon {
 
-// What is laid over the devices that discovery found: where they sit and whether they are well
-// (daemon/health.h). The defaults lay nothing over them, for tests.
+// What the daemon adds to a node. Over the devices that discovery found: where they sit and whether
+// they are well (daemon/health.h). Beside the answers: what is counted and reported
+// (daemon/housekeeping.h). The defaults add nothing, for tests.
 struct NodeOverlay {
   using Devices = std::vector<DeviceInfo>;
   // Discovery has a new list; then what apply adds to it.
@@ -46,6 +47,9 @@ struct NodeOverlay {
     return std::vector<Json>();
   };
   std::function<std::vector<Json>(const Devices&)> telemetry = links;
+  std::function<absl::StatusOr<Stream>(const Caller&, const Json&)> report = nullptr;
+  std::function<void(const absl::Status&)> refused = nullptr;
+  Statistics* statistics = nullptr;
 };
 
 class Node {
@@ -77,9 +81,11 @@ class Node {
 
   const Ledger& ledger() const { return ledger_; }
   const LeaseBook& book() const { return book_; }
+  const Arbiters& arbiters() const { return arbiters_; }
 
  private:
   void SetDevices(std::vector<DeviceInfo> devices);
+  void CountReclaimed(const char* reason, size_t leases);
   // Cuts the slices of hetd.toml that are not there yet.
   void CutNamedSlices();
 

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "daemon/systemd.h"
 #include "partition/refusal.h"
 #include "protocol/descriptors.h"
 #include "protocol/errors.h"
@@ -278,7 +279,8 @@ absl::Status Server::Listen(const std::string& path, Door door) {
                                                    sizeof(sockaddr_un::sun_path) - 1,
                                                    " bytes; use a shorter --runtime-dir"));
   }
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+  const int inherited = TakeInheritedSocket(path);
+  if (inherited < 0 && unlink(path.c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("cannot replace ", path));
   }
   auto listener = std::make_unique<Listener>();
@@ -288,13 +290,20 @@ absl::Status Server::Listen(const std::string& path, Door door) {
   listener->pipe.data = listener.get();
   listeners_.push_back(std::move(listener));
   Listener& made = *listeners_.back();
-  // Nobody passes an administrators' door before it has its mode.
-  const mode_t mask = umask(0177);
-  int error = uv_pipe_bind(&made.pipe, path.c_str());
-  umask(mask);
+  int error = 0;
+  if (inherited >= 0) {
+    error = uv_pipe_open(&made.pipe, inherited);  // its mode and its end are the manager's
+  } else {
+    // Nobody passes an administrators' door before it has its mode.
+    const mode_t mask = umask(0177);
+    error = uv_pipe_bind(&made.pipe, path.c_str());
+    umask(mask);
+    if (error == 0) {
+      made.path = path;
+      HET_RETURN_IF_ERROR(OpenDoor(path, door));
+    }
+  }
   if (error == 0) {
-    made.path = path;
-    HET_RETURN_IF_ERROR(OpenDoor(path, door));
     error = uv_listen(reinterpret_cast<uv_stream_t*>(&made.pipe), kBacklog, OnConnect);
   }
   if (error != 0) {

@@ -45,9 +45,8 @@ std::string LinkOf(const std::string& path) {
 
 // Every memfd of an arbiter that some process has open, by name, opened for writing here. The files
 // of an owner belong to its user with mode 0600, so what opens is this user's own.
-std::map<std::string, UniqueFd> OpenAll() {
+void OpenAll(std::map<std::string, UniqueFd>& all) {
   constexpr absl::string_view kPrefix = "/memfd:het-arbiter-", kDeleted = " (deleted)";
-  std::map<std::string, UniqueFd> all;
   ForEachEntry("/proc", [&](const std::string& pid) {
     uint32_t number = 0;
     if (!absl::SimpleAtoi(pid, &number) || static_cast<pid_t>(number) == getpid()) return;
@@ -65,14 +64,14 @@ std::map<std::string, UniqueFd> OpenAll() {
       all.emplace(name, std::move(fd));
     });
   });
-  return all;
 }
 
 }  // namespace
 
-std::vector<ArbiterHost::Found> ArbiterHost::FindPages() {
+std::vector<ArbiterHost::Found> ArbiterHost::FindPages(std::map<std::string, UniqueFd> kept) {
   std::vector<Found> found;
-  std::map<std::string, UniqueFd> files = OpenAll();
+  std::map<std::string, UniqueFd> files = std::move(kept);
+  OpenAll(files);
   for (auto& [name, fd] : files) {
     if (name.size() != arbiter::ControlName(0).size()) continue;
     absl::StatusOr<SharedPages> control =

@@ -387,6 +387,16 @@ absl::StatusOr<ArbiterUsage> ArbiterHost::Usage(uint32_t lease) const {
 
 const char* ArbiterHost::device() const { return control().device; }
 
+std::vector<std::pair<std::string, int>> ArbiterHost::Files() const {
+  const uint64_t instance = control().instance;
+  std::vector<std::pair<std::string, int>> files = {
+      {arbiter::ControlName(instance), control_.descriptor()}};
+  for (uint32_t index = 0; index < regions_.size(); ++index) {
+    files.emplace_back(arbiter::RegionName(instance, index), regions_[index].pages.descriptor());
+  }
+  return files;
+}
+
 std::vector<ArbiterHost::Seated> ArbiterHost::Seats() const {
   std::vector<Seated> seats;
   for (const auto& [slot, lease] : lease_of_slot_) {

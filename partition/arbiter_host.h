@@ -76,7 +76,8 @@ class ArbiterHost {
     SharedPages control;
     std::map<uint32_t, SharedPages> regions;
   };
-  static std::vector<Found> FindPages();
+  // `kept`: what somebody else kept of them, by the name of the memfd, and took care of.
+  static std::vector<Found> FindPages(std::map<std::string, UniqueFd> kept = {});
   // Goes on with them. Leases, seats, what is reserved and who is owed what are as they were; only
   // the history of seats that had gone is lost. FailedPrecondition for pages of another version.
   static absl::StatusOr<std::unique_ptr<ArbiterHost>> Adopt(Found found,
@@ -84,6 +85,8 @@ class ArbiterHost {
   ~ArbiterHost();
 
   const char* device() const;
+  // The shared memory by the names that FindPages goes by. The descriptors stay this object's.
+  std::vector<std::pair<std::string, int>> Files() const;
   struct Seated {
     uint32_t slot = 0;
     uint32_t lease = 0;

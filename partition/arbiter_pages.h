@@ -27,8 +27,9 @@ inline constexpr uint64_t kRegionMagic = 0x316e676541746548;   // "HetAegn1"
 inline constexpr uint32_t kLayoutVersion = 2;
 
 // The names of the memfds, which nobody can change: what belongs together, and whose it is.
+inline constexpr char kPagesPrefix[] = "het-arbiter-";
 inline std::string ControlName(uint64_t instance) {
-  return absl::StrCat("het-arbiter-", absl::Hex(instance, absl::kZeroPad16));
+  return absl::StrCat(kPagesPrefix, absl::Hex(instance, absl::kZeroPad16));
 }
 inline std::string RegionName(uint64_t instance, uint32_t region) {
   return absl::StrCat(ControlName(instance), "-", region);

@@ -62,6 +62,7 @@ class SharedPages {
   absl::StatusOr<UniqueFd> ReadOnlyDescriptor() const;
   absl::StatusOr<UniqueFd> WritableDescriptor() const;
 
+  int descriptor() const { return fd_.get(); }  // stays this object's
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool valid() const { return data_ != nullptr; }

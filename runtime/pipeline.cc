@@ -1,5 +1,6 @@
 #include "runtime/pipeline.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -53,6 +54,7 @@ Pipeline::Pipeline(Ref<Session> session, Options& options)
 }
 
 Pipeline::~Pipeline() {
+  if (trace_ != nullptr) trace_->Flush();
   if (steps_ == nullptr || steps_->drained()) return;
   steps_->Break(0, absl::CancelledError("the pipeline was released"));
   for (auto& state : stages_) {
@@ -202,8 +204,9 @@ StepPipeline::Outcome Pipeline::MoveItem(size_t boundary, int hop, uint32_t step
     to.buffer = &**stages_[boundary]->inputs[item.slot];
   }
   const bool last_hop = hop + 1 == channel.hops();
-  const auto finish = [this, boundary, step, last_hop, &passage](absl::Status status) {
-    if (status.ok() && last_hop) Arrived(boundary, passage);
+  const auto finish = [this, boundary, step, last_hop, number = item.number,
+                       &passage](absl::Status status) {
+    if (status.ok() && last_hop) Arrived(boundary, number, passage);
     return Blame(step, std::move(status));
   };
   const auto at_once = channel.Start(
@@ -213,11 +216,21 @@ StepPipeline::Outcome Pipeline::MoveItem(size_t boundary, int hop, uint32_t step
   return finish(*at_once);
 }
 
-void Pipeline::Arrived(size_t boundary, Passage& passage) {
+void Pipeline::Arrived(size_t boundary, uint64_t item, Passage& passage) {
   if (boundary == stages_.size()) return;
   StageState& state = *stages_[boundary];
-  state.transfer_nanos.fetch_add(Now() - passage.since, std::memory_order_relaxed);
+  const int64_t now = Now();
+  Record(boundary, /*transfer=*/true, item, passage.since, now, /*failed=*/false);
+  state.transfer_nanos.fetch_add(now - passage.since, std::memory_order_relaxed);
   state.transfer_bytes.fetch_add(passage.bytes, std::memory_order_relaxed);
+}
+
+void Pipeline::Record(size_t stage, bool transfer, uint64_t item, int64_t begin, int64_t end,
+                      bool failed) {
+  if (trace_ == nullptr) return;
+  const Stage& of = stages_[stage]->stage;
+  trace_->Add({trace_number_, static_cast<uint32_t>(stage), of.name, of.lease->info().name,
+               transfer, item, begin, end, virtual_time_, failed});
 }
 
 StepPipeline::Outcome Pipeline::RunStage(size_t index, uint32_t step,
@@ -225,6 +238,7 @@ StepPipeline::Outcome Pipeline::RunStage(size_t index, uint32_t step,
                                          StepPipeline::Completion completion) {
   StageState& state = *stages_[index];
   auto& passage = *static_cast<Passage*>(item.data);
+  passage.handed = Now();
   state.lane->Submit(
       [&](QueueHandle& queue, const Fence& signal) {
         Call call;
@@ -247,9 +261,13 @@ StepPipeline::Outcome Pipeline::RunStage(size_t index, uint32_t step,
         // Behind what it put there, even when it failed half-way: the slot is free after that.
         return queue->Barrier(Sync{{}, signal});
       },
-      [this, &state, &passage, step, completion](absl::Status status) {
+      [this, index, &state, &passage, step, number = item.number, completion](absl::Status status) {
         if (!passage.stage_error.ok()) status = passage.stage_error;
         passage.since = Now();
+        // A stage works on one item after the other: this one began when the one before was done.
+        const int64_t before = state.last_done.exchange(passage.since, std::memory_order_relaxed);
+        Record(index, /*transfer=*/false, number, std::max(passage.handed, before), passage.since,
+               !status.ok());
         if (status.ok()) state.items.fetch_add(1, std::memory_order_relaxed);
         completion.Done(Blame(step, std::move(status)));
       });

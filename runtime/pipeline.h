@@ -29,6 +29,7 @@
 #include "runtime/lane.h"
 #include "runtime/session.h"
 #include "runtime/step_pipeline.h"
+#include "runtime/trace.h"
 
 namespace het::runtime {
 
@@ -94,6 +95,7 @@ class Pipeline final : public Handle {
     Item item;
     uint64_t bytes = 0;        // of what it carries now
     int64_t since = 0;         // when the stage before was done with it (or it entered)
+    int64_t handed = 0;        // when it was handed to the stage it is in
     absl::Status stage_error;  // of the stage function that ran last
   };
 
@@ -107,6 +109,7 @@ class Pipeline final : public Handle {
     std::atomic<int64_t> transfer_nanos{0};
     std::atomic<uint64_t> transfer_bytes{0};
     std::atomic<int64_t> busy_base{0};
+    std::atomic<int64_t> last_done{0};  // for the trace
   };
 
   Pipeline(Ref<Session> session, Options& options);
@@ -118,7 +121,9 @@ class Pipeline final : public Handle {
                                  const StepPipeline::Item& item, StepPipeline::Completion done);
   StepPipeline::Outcome RunStage(size_t stage, uint32_t step, const StepPipeline::Item& item,
                                  StepPipeline::Completion done);
-  void Arrived(size_t boundary, Passage& passage);
+  void Arrived(size_t boundary, uint64_t item, Passage& passage);
+  // Does nothing without a trace.
+  void Record(size_t stage, bool transfer, uint64_t item, int64_t begin, int64_t end, bool failed);
   void Leave(const StepPipeline::Item& item, const absl::Status& status);
   absl::Status Blame(uint32_t step, absl::Status status);
   void DriveOnce(absl::Duration timeout);
@@ -130,6 +135,8 @@ class Pipeline final : public Handle {
   std::vector<std::unique_ptr<StageState>> stages_;
   std::unique_ptr<Channel> exit_;  // from the last stage to the host
   std::vector<size_t> stage_of_step_;
+  Trace* const trace_ = Trace::FromEnvironment();
+  const uint64_t trace_number_ = trace_ == nullptr ? 0 : Trace::NewPipeline();
   const Clock* clock_ = nullptr;
   bool virtual_time_ = false;
   std::atomic<int64_t> started_{-1};  // first entry, or the last reset; -1: not yet

@@ -13,6 +13,7 @@ OPENCL_IDENTITY = "devices/opencl/identity.h"
 RULES = {
     "include": set(),
     "base": set(),
+    "report": {"base"},
     "devices": {"base", "include/kernel"},
     "partition": {"base", "descriptors"},
     "scheduler": {"base", "partition", "descriptors"},
@@ -20,8 +21,8 @@ RULES = {
     # How an OpenCL device gets its UUID: the layer must recognise the leased one ("opencl_identity").
     "interpose": {"base", "partition", "protocol", "opencl_identity"},
     "runtime": {"base", "devices", "partition", "scheduler", "protocol", "include"},
-    "daemon": {"base", "partition", "scheduler", "protocol", "descriptors"},
-    "tools": {"base", "devices", "partition", "scheduler", "protocol", "runtime", "include"},
+    "daemon": {"base", "report", "partition", "scheduler", "protocol", "descriptors"},
+    "tools": {"base", "report", "devices", "partition", "scheduler", "protocol", "runtime", "include"},
     "engine": {"include"},
     "tests": None,  # anything
     "bench": None,

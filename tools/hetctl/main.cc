@@ -45,9 +45,13 @@ int main(int argc, char** argv) {
   RegisterRun(app, globals);
   RegisterSlice(app, globals);
   RegisterTop(app, globals);
+  RegisterWatch(app, globals);
+  RegisterReport(app, globals);
   RegisterPlan(app, globals);
   RegisterSimulate(app, globals);
+  RegisterTrace(app, globals);
   RegisterDoctor(app, globals);
+  RegisterCompletion(app, globals);
 
   if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) {
     std::fprintf(stderr, "hetctl: no command \"%s\"; hetctl --help lists them\n", argv[1]);

@@ -11,14 +11,18 @@
 //   --measure        also measures bandwidth and compute of each device
 //   --xml FILE       the tree of another machine, as hwloc wrote it
 //   --profile FILE   the profile of simulated devices
+//   --served         takes its arguments from the connection that is its stdin (relay.h)
 //
 // Exit code 0 with an answer, 2 for wrong usage. What a driver prints goes to stderr.
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -28,6 +32,7 @@
 #include "devices/registry.h"
 #include "tools/probe/measure_device.h"
 #include "tools/probe/measure_links.h"
+#include "tools/probe/relay.h"
 #include "tools/probe/watch.h"
 
 namespace het::probe {
@@ -127,7 +132,7 @@ bool Print(int descriptor, const Json& json) {
   return true;
 }
 
-int Main(int argc, char** argv) {
+int Main(std::vector<std::string> arguments) {
   Options options;
   CLI::App app("Prints the devices that one backend sees, as JSON");
   auto* what = app.add_option_group("what");
@@ -146,7 +151,8 @@ int Main(int argc, char** argv) {
   app.add_option("--profile", options.profile, "profile file of simulated devices");
   app.add_flag("--measure", options.measure, "measure bandwidth and compute of each device");
   try {
-    app.parse(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    app.parse(arguments);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
@@ -169,4 +175,17 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace het::probe
 
-int main(int argc, char** argv) { return het::probe::Main(argc, argv); }
+int main(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments == std::vector<std::string>{"--served"}) {
+    auto sent = het::probe::TakeArguments();
+    if (!sent.ok()) {
+      fprintf(stderr, "het-probe: %s\n", std::string(sent.status().message()).c_str());
+      return 2;
+    }
+    return het::probe::Main(*std::move(sent));
+  }
+  const char* service = std::getenv("HET_PROBE_SOCKET");
+  if (service != nullptr && *service != '\0') return het::probe::AskService(service, arguments);
+  return het::probe::Main(std::move(arguments));
+}

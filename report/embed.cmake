@@ -1,0 +1,11 @@
+# IN -> OUT: a text file as a C++ header with one constant, in pieces that compilers take.
+file(READ ${IN} text)
+string(LENGTH "${text}" length)
+set(pieces "")
+set(at 0)
+while(at LESS length)
+  string(SUBSTRING "${text}" ${at} 8000 piece)
+  string(APPEND pieces "R\"~~~(${piece})~~~\"\n")
+  math(EXPR at "${at} + 8000")
+endwhile()
+file(WRITE ${OUT} "// Made from report/page.html.\n#pragma once\nnamespace het::report {\ninline constexpr char kPageHtml[] =\n${pieces};\n}\n")
