@@ -26,8 +26,8 @@ GOALS = {
     "kernels": "decode >= 0.8x of the read bandwidth for F16 and Q8_0, >= 0.6x for Q4_0 with q8 activations; prefill f32 >= 0.5x of the FMA peak",
     "pipeline": "simulated A100+V100+L4+T4: >= 0.97 of plan, >= 1.8x the memory-proportional split",
     "mixed": "CPU + PoCL, a core each, synth 100 M F32: prefill mixed / sum >= 0.90, achieved / planned >= 0.90",
-    "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB; under load: the goals below its table",
     "report": "30 days x 16 devices, 72,000 rows: <= 2 s",
+    "daemon": "hetctl listing <= 20 ms; hetd idle <= 0.5 % CPU and <= 30 MB; under load: the goals below its table",
     "share": "share of a 1 s window: <= 1 point off at worst, 0.2 in the median; on PoCL <= 2 points",
     "share_cost": "a turn nobody contends for: <= 50 ns at 4 active slots, <= 250 ns at 64",
     "share_goals": "P99 of a high class <= 1.10x alone, >= 90 % of the rest harvested; cap +1 point; throughput >= 98 % (85 % at depth 1); "

@@ -9,7 +9,7 @@ endforeach()
 install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 set(packaging ${CMAKE_SOURCE_DIR}/packaging/systemd)
-install(FILES ${packaging}/hetd.socket ${packaging}/hetd.service ${packaging}/het-probe.socket
+install(FILES ${packaging}/hetd.socket ${packaging}/hetd-admin.socket ${packaging}/hetd.service ${packaging}/het-probe.socket
               ${packaging}/het-probe@.service ${packaging}/het-exporter.service
         DESTINATION lib/systemd/system)
 install(FILES ${packaging}/hetd.sysusers DESTINATION lib/sysusers.d RENAME hetd.conf)

@@ -79,10 +79,15 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       environment_(std::make_unique<RealEnvironment>(&loop_.loop, watch_)),
       node_(*environment_, *store_, options_.discovery, options_.config, Overlay()),
       health_(&loop_.loop, HealthOptions(), node_.discovery(), [this] { node_.OverlayChanged(); }),
-      housekeeping_(&loop_.loop,
-                    {node_.ledger(), node_.book(), node_.arbiters(), Clock::Real(),
-                     options_.state_dir, [this] { (void)store_->FindMeasurement(""); }}),
-      server_(&loop_.loop, node_.handler(), options_.config.limits.server) {}
+      housekeeping_(&loop_.loop, {node_.ledger(), node_.book(), node_.arbiters(), Clock::Real(),
+                                  node_.statistics(), options_.state_dir,
+                                  [this] { (void)store_->FindMeasurement(""); }}),
+      server_(&loop_.loop, node_.handler(), options_.config.limits.server) {
+  node_.ObserveWith({[this](const Caller& caller, const Json& parameters) {
+                       return housekeeping_.Report(caller, parameters);
+                     },
+                     [this](const absl::Status& status) { housekeeping_.Refused(status); }});
+}
 
 NodeOverlay Daemon::Overlay() {
   using Devices = NodeOverlay::Devices;
@@ -96,11 +101,6 @@ NodeOverlay Daemon::Overlay() {
   overlay.topology = [this] { return ToJson(health_.machine().topology()); };
   overlay.links = [this](const Devices& devices) { return health_.machine().LinkRows(devices); };
   overlay.telemetry = [this](const Devices& devices) { return health_.TelemetryRows(devices); };
-  overlay.report = [this](const Caller& caller, const Json& parameters) {
-    return housekeeping_.Report(caller, parameters);
-  };
-  overlay.refused = [this](const absl::Status& status) { housekeeping_.Refused(status); };
-  overlay.statistics = &housekeeping_.statistics();
   return overlay;
 }
 
@@ -126,8 +126,7 @@ absl::Status Daemon::Begin() {
   HET_RETURN_IF_ERROR(StartHandles());
   health_.Start();
   HET_RETURN_IF_ERROR(server_.Listen(socket_path_, Server::Door::kEverybody));
-  HET_RETURN_IF_ERROR(
-      server_.Listen(options_.runtime_dir + "/admin.sock", Server::Door::kAdmins));
+  HET_RETURN_IF_ERROR(server_.Listen(options_.runtime_dir + "/admin.sock", Server::Door::kAdmins));
   housekeeping_.Start(socket_path_);
   return absl::OkStatus();
 }

@@ -71,7 +71,7 @@ void Housekeeping::Stop() {
 
 void Housekeeping::Tick() {
   meter_->Tick();
-  statistics_.Sampled(parts_.clock.MonotonicNanos());
+  parts_.statistics.Sampled(parts_.clock.MonotonicNanos());
   WatchDevices();
 }
 

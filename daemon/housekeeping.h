@@ -32,6 +32,7 @@ class Housekeeping {
     const LeaseBook& book;
     const Arbiters& arbiters;
     const Clock& clock;
+    Statistics& statistics;
     std::string state_dir;
     std::function<void()> touch_store;  // a read of the lease store
   };
@@ -42,7 +43,6 @@ class Housekeeping {
   void Start(const std::string& socket_path);
   void Stop();
 
-  Statistics& statistics() { return statistics_; }
   // Refused requests, for the report.
   void Refused(const absl::Status& status);
   absl::StatusOr<Stream> Report(const Caller& caller, const Json& parameters);
@@ -53,7 +53,6 @@ class Housekeeping {
 
   uv_loop_t* const loop_;
   const Parts parts_;
-  Statistics statistics_;
   std::unique_ptr<UsageStore> usage_store_;
   std::unique_ptr<UsageMeter> meter_;
   std::map<std::string, DeviceState> device_states_;

@@ -41,7 +41,14 @@ Node::Node(Environment& environment, Store& store, Discovery::Options discovery,
                 },
                 overlay_.topology, [this] { return overlay_.links(ledger_.devices()); },
                 [this] { return overlay_.telemetry(ledger_.devices()); },
-                overlay_.report, overlay_.refused, overlay_.statistics},
+                [this](const Caller& caller, const Json& parameters) -> absl::StatusOr<Stream> {
+                  if (observer_.report) return observer_.report(caller, parameters);
+                  return absl::UnavailableError("this hetd keeps no history of usage");
+                },
+                [this](const absl::Status& status) {
+                  if (observer_.refused) observer_.refused(status);
+                },
+                &statistics_},
                config_.limits.waiting_per_user),
       discovery_(environment, store, std::move(discovery),
                  {[this](std::vector<DeviceInfo> devices) {
@@ -76,12 +83,8 @@ void Node::RecoverArbiters() {
 
 void Node::OnProcessEnded(const ProcessId& process) {
   arbiters_.Reap(process);
-  CountReclaimed("process_ended", book_.ReclaimProcess(process));
+  statistics_.Reclaimed("process_ended", book_.ReclaimProcess(process));
   Failpoint("reclaim.staged");
-}
-
-void Node::CountReclaimed(const char* reason, size_t leases) {
-  if (overlay_.statistics != nullptr) overlay_.statistics->Reclaimed(reason, leases);
 }
 
 void Node::OverlayChanged() {
@@ -116,7 +119,7 @@ void Node::CutNamedSlices() {
 void Node::Tick() {
   const int64_t now = clock_.MonotonicNanos();
   if (NextExpiry() != 0 && NextExpiry() <= clock_.BoottimeNanos()) {
-    CountReclaimed("expired", book_.ReclaimExpired());
+    statistics_.Reclaimed("expired", book_.ReclaimExpired());
   }
   methods_.AnswerOverdue();
   if (next_beat_ != 0 && next_beat_ <= now) {

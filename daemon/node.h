@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,14 +24,14 @@
 #include "daemon/environment.h"
 #include "daemon/lease_book.h"
 #include "daemon/methods.h"
+#include "daemon/statistics.h"
 #include "daemon/store.h"
 #include "partition/ledger.h"
 
 namespace het::daemon {
 
-// What the daemon adds to a node. Over the devices that discovery found: where they sit and whether
-// they are well (daemon/health.h). Beside the answers: what is counted and reported
-// (daemon/housekeeping.h). The defaults add nothing, for tests.
+// What is laid over the devices that discovery found: where they sit and whether they are well
+// (daemon/health.h). The defaults lay nothing over them, for tests.
 struct NodeOverlay {
   using Devices = std::vector<DeviceInfo>;
   // Discovery has a new list; then what apply adds to it.
@@ -47,9 +48,6 @@ struct NodeOverlay {
     return std::vector<Json>();
   };
   std::function<std::vector<Json>(const Devices&)> telemetry = links;
-  std::function<absl::StatusOr<Stream>(const Caller&, const Json&)> report = nullptr;
-  std::function<void(const absl::Status&)> refused = nullptr;
-  Statistics* statistics = nullptr;
 };
 
 class Node {
@@ -82,10 +80,18 @@ class Node {
   const Ledger& ledger() const { return ledger_; }
   const LeaseBook& book() const { return book_; }
   const Arbiters& arbiters() const { return arbiters_; }
+  Statistics& statistics() { return statistics_; }
+
+  // Who keeps the history of usage: answers Report, and hears of requests that were refused.
+  // Without one there are no reports.
+  struct Observer {
+    std::function<absl::StatusOr<Stream>(const Caller&, const Json&)> report;
+    std::function<void(const absl::Status&)> refused;
+  };
+  void ObserveWith(Observer observer) { observer_ = std::move(observer); }
 
  private:
   void SetDevices(std::vector<DeviceInfo> devices);
-  void CountReclaimed(const char* reason, size_t leases);
   // Cuts the slices of hetd.toml that are not there yet.
   void CutNamedSlices();
 
@@ -96,6 +102,8 @@ class Node {
   Ledger ledger_;
   LeaseBook book_;
   Arbiters arbiters_;
+  Statistics statistics_;
+  Observer observer_;
   Methods methods_;
   Discovery discovery_;
   std::vector<DeviceInfo> found_;  // what discovery said last

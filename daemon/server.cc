@@ -292,7 +292,7 @@ absl::Status Server::Listen(const std::string& path, Door door) {
   Listener& made = *listeners_.back();
   int error = 0;
   if (inherited >= 0) {
-    error = uv_pipe_open(&made.pipe, inherited);  // its mode and its end are the manager's
+    error = uv_pipe_open(&made.pipe, inherited);  // its mode and its end are the service manager's
   } else {
     // Nobody passes an administrators' door before it has its mode.
     const mode_t mask = umask(0177);

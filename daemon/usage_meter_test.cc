@@ -41,7 +41,9 @@ class UsageMeterTest : public testing::Test {
   UsageMeterTest() {
     store_ = *Store::Open(directory_.path(), clock_);
     ledger_.SetInventory({Gpu("gpu-a"), Gpu("gpu-b")});
-    book_ = std::make_unique<LeaseBook>(ledger_, *store_, clock_, "boot");
+    LeaseBook::Rules rules;
+    rules.isolation_at_least = Isolation::kCooperative;
+    book_ = std::make_unique<LeaseBook>(ledger_, *store_, clock_, "boot", rules);
     Open();
   }
 
@@ -60,11 +62,10 @@ class UsageMeterTest : public testing::Test {
   }
 
   Lease Acquire(const std::string& device, uint32_t percent, uint64_t bytes, uid_t uid = 1000) {
-    const protocol::LeaseTerms terms = {.request_id = "",
-                                        .tenant = absl::StrCat("user-", uid),
-                                        .holder = Holder::kManual,
-                                        .ttl_ms = 0,
-                                        .confirm = true};
+    protocol::LeaseTerms terms;
+    terms.tenant = absl::StrCat("user-", uid);
+    terms.holder = Holder::kManual;
+    terms.confirm = true;
     SliceRequest slice;
     slice.device = device;
     slice.share = Share::OfPercent(percent);

@@ -14,6 +14,7 @@ dpkg -i /het-debs/*.deb > /het-out/dpkg 2>&1 || { cat /het-out/dpkg; fail "dpkg 
 systemctl is-active hetd.socket hetd.service het-probe.socket || fail "not started by its installation"
 systemctl is-enabled hetd.socket hetd.service || fail "not enabled"
 [ "$(stat -c '%U %a' /run/het/het.sock)" = "hetd 666" ] || fail "het.sock: $(stat -c '%U %a' /run/het/het.sock)"
+[ "$(stat -c '%U:%G %a' /run/het/admin.sock)" = "root:het-admin 660" ] || fail "admin.sock: $(stat -c '%U:%G %a' /run/het/admin.sock)"
 [ "$(stat -c '%U %a' /var/lib/het)" = "hetd 750" ] || fail "/var/lib/het: $(stat -c '%U %a' /var/lib/het)"
 [ "$(ps -o user= -C hetd)" = hetd ] || fail "hetd runs as $(ps -o user= -C hetd)"
 
@@ -34,6 +35,9 @@ lease=$(as_ana hetctl acquire --device cpu --share 30 --memory 64MiB -o name) ||
 as_ana hetctl get leases
 as_ana hetctl drain cpu 2> /het-out/denied && fail "an ordinary user may drain"
 [ $? != 0 ] && cat /het-out/denied
+
+usermod -a -G het-admin ana
+as_ana hetctl --socket /run/het/admin.sock drain cpu && as_ana hetctl --socket /run/het/admin.sock undrain cpu || fail "who is in het-admin may not drain"
 
 step "an engine runs while hetd is killed"
 hetllm synth --layers 4 --embd 256 --ff 512 --heads 4 --kv-heads 4 --vocab 512 -o /tmp/m.gguf > /dev/null

@@ -48,8 +48,8 @@ int main(int argc, char** argv) {
   RegisterWatch(app, globals);
   RegisterReport(app, globals);
   RegisterPlan(app, globals);
-  RegisterSimulate(app, globals);
   RegisterTrace(app, globals);
+  RegisterSimulate(app, globals);
   RegisterDoctor(app, globals);
   RegisterCompletion(app, globals);
 
