@@ -131,8 +131,9 @@ std::vector<DeviceInfo> ScanAccelDevices(const std::string& folder) {
     if (entry->d_name[0] != '.') devices.push_back(DescribeAccel(folder, entry->d_name));
   }
   closedir(directory);
-  std::sort(devices.begin(), devices.end(),
-            [](const DeviceInfo& a, const DeviceInfo& b) { return a.reason < b.reason; });
+  std::sort(devices.begin(), devices.end(), [](const DeviceInfo& a, const DeviceInfo& b) {
+    return a.attributes.at("accelNode") < b.attributes.at("accelNode");
+  });
   return devices;
 }
 
