@@ -2,7 +2,6 @@
 // faults while work runs, parts of a device, MIG instances. Most of it needs a process of its own,
 // because a process loads a driver once: those tests run in a forked child.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,23 +13,15 @@
 #include "absl/time/clock.h"
 #include "devices/cuda/compile.h"
 #include "devices/cuda/driver.h"
+#include "devices/streams/test_process.h"
 
 namespace het::cuda {
 namespace {
 
-// Runs `body` in a child with these settings of the soft driver, and fails where the child does.
+constexpr char kHelper[] = "Helper.DISABLED_PrintsTheRefusal";
+
 void InChild(const char* settings, const std::function<void()>& body) {
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    setenv("HET_SOFT_CUDA", settings, 1);
-    body();
-    fflush(nullptr);
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the child failed, see above";
+  streams::InChild("HET_SOFT_CUDA", settings, body);
 }
 
 absl::Status Refusal(const char* settings) {
@@ -50,32 +41,17 @@ absl::Status Refusal(const char* settings) {
 }
 
 TEST(CudaDriver, SaysWhichLibraryIsMissing) {
-  const absl::Status status = [] {
-    const char* before = getenv("LD_LIBRARY_PATH");
-    EXPECT_NE(before, nullptr);
-    // dlopen reads the variable when the process starts: a copy of this program without it.
-    int ends[2];
-    EXPECT_EQ(pipe(ends), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      unsetenv("LD_LIBRARY_PATH");
-      dup2(ends[1], STDOUT_FILENO);
-      execl("/proc/self/exe", "cuda_test", "--gtest_filter=Helper.DISABLED_PrintsTheRefusal",
-            "--gtest_also_run_disabled_tests", nullptr);
-      _exit(127);
-    }
-    close(ends[1]);
-    std::string text;
-    char buffer[1024];
-    for (ssize_t got; (got = read(ends[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, got);
-    close(ends[0]);
-    waitpid(child, nullptr, 0);
-    return absl::UnavailableError(text);
-  }();
+  const std::string text = streams::PrintedUnder(nullptr, kHelper);
   // On a machine with NVIDIA's driver there is nothing to refuse.
-  if (absl::StrContains(status.message(), "no refusal")) GTEST_SKIP() << "a driver is here";
-  EXPECT_TRUE(absl::StrContains(status.message(), "cannot open libcuda.so.1")) << status;
-  EXPECT_TRUE(absl::StrContains(status.message(), "nvidia-driver")) << status;
+  if (absl::StrContains(text, "no refusal")) GTEST_SKIP() << "NVIDIA's own driver is here";
+  EXPECT_TRUE(absl::StrContains(text, "cannot open libcuda.so.1")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "nvidia-driver")) << text;
+}
+
+TEST(CudaDriver, NamesTheSymbolThatADriverLacks) {
+  const std::string cut = absl::StrCat(getenv("LD_LIBRARY_PATH"), "/cut");
+  const std::string text = streams::PrintedUnder(cut.c_str(), kHelper);
+  EXPECT_TRUE(absl::StrContains(text, "libcuda.so.1 has no cuLaunchKernel")) << text;
 }
 
 TEST(Helper, DISABLED_PrintsTheRefusal) {
@@ -192,6 +168,33 @@ TEST(CudaDriver, CutsADeviceIntoPartsThatDoNotOverlap) {
     *first = nullptr;
     EXPECT_TRUE(open(40).ok()) << "what is closed is free again";
     EXPECT_EQ(open(133).status().code(), absl::StatusCode::kInvalidArgument);
+  });
+}
+
+TEST(CudaSensors, ComeFromNvmlWithUnits) {
+  InChild("power=312;temperature=61;ecc=2;utilization=87;throttle=36", [] {
+    const auto driver = *CreateDriver({});
+    const auto samples = driver->Sample();
+    ASSERT_TRUE(samples.ok()) << samples.status();
+    ASSERT_EQ(samples->size(), 1u);
+    const Telemetry& sample = samples->front();
+    EXPECT_EQ(sample.uuid, driver->Enumerate()->front().uuid);
+    EXPECT_EQ(sample.fault, "");
+    EXPECT_DOUBLE_EQ(*sample.power_watts, 312);
+    EXPECT_DOUBLE_EQ(*sample.temperature_celsius, 61);
+    EXPECT_DOUBLE_EQ(*sample.utilization_percent, 87);
+    EXPECT_EQ(sample.uncorrected_errors, 2u);
+    EXPECT_EQ(sample.throttle_reasons, (std::vector<std::string>{"power", "thermal"}));
+    const auto device = *driver->Open(sample.uuid, {});
+    const Ref<Buffer> buffer = *device->Allocate(1 << 20);
+    EXPECT_EQ(driver->Sample()->front().memory_used_bytes, uint64_t{1} << 20);
+  });
+}
+
+TEST(CudaSensors, ACardThatIsLostSaysSo) {
+  InChild("fault=nvmlDeviceGetMemoryInfo:lost:after=1", [] {
+    const auto driver = *CreateDriver({});
+    EXPECT_TRUE(absl::StrContains(driver->Sample()->front().fault, "lost"));
   });
 }
 

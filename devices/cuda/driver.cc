@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "devices/cuda/nvml.h"
 #include "devices/streams/device.h"
 
 namespace het::cuda {
@@ -74,6 +75,19 @@ absl::StatusOr<std::unique_ptr<Device>> CudaDriver::Open(const std::string& uuid
                        CudaGpu::Open(api_, found, std::move(part)));
   return std::unique_ptr<Device>(
       std::make_unique<streams::StreamDevice>(*this, std::move(info), std::move(gpu)));
+}
+
+absl::StatusOr<std::vector<Telemetry>> CudaDriver::Sample() {
+  const absl::StatusOr<const Nvml*> nvml = LoadNvml();
+  if (!nvml.ok()) return absl::UnimplementedError(nvml.status().message());
+  std::vector<Telemetry> samples;
+  for (const NvmlEntry& card : NvmlDevices(**nvml)) {
+    if (card.instances.empty()) samples.push_back(ReadSensors(**nvml, card));
+    for (const NvmlEntry& instance : card.instances) {
+      samples.push_back(ReadSensors(**nvml, instance));
+    }
+  }
+  return samples;
 }
 
 }  // namespace het::cuda

@@ -25,6 +25,8 @@ class CudaDriver final : public Driver {
   absl::StatusOr<std::vector<DeviceInfo>> Enumerate() override;
   absl::StatusOr<std::unique_ptr<Device>> Open(const std::string& uuid,
                                                const OpenOptions& options) override;
+  // From NVML, of all cards and MIG instances of the machine, whatever CUDA shows to this process.
+  absl::StatusOr<std::vector<Telemetry>> Sample() override;
 
  private:
   absl::StatusOr<Found> Find(const std::string& uuid);

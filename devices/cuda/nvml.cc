@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -90,6 +93,62 @@ std::vector<NvmlEntry> NvmlDevices(const Nvml& nvml) {
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+Telemetry ReadSensors(const Nvml& nvml, const NvmlEntry& entry) {
+  Telemetry telemetry;
+  telemetry.uuid = entry.uuid;
+  nvmlMemory memory = {};
+  const nvmlReturn seen = nvml.nvmlDeviceGetMemoryInfo(entry.handle, &memory);
+  if (seen == NVML_ERROR_GPU_IS_LOST) {
+    telemetry.fault = "the card has fallen off the bus (NVML: GPU is lost); reset it or reboot";
+    return telemetry;
+  }
+  if (seen == NVML_SUCCESS) {
+    telemetry.memory_used_bytes = memory.used;
+    telemetry.memory_total_bytes = memory.total;
+  }
+  // What this card or driver has, as a number times `scale`.
+  const auto read = [&entry](auto function, double scale, auto&&... arguments) {
+    unsigned int value = 0;
+    std::optional<double> figure;
+    if (function != nullptr && function(entry.handle, arguments..., &value) == NVML_SUCCESS)
+      figure = value * scale;
+    return figure;
+  };
+  nvmlUtilization rates = {};
+  if (nvml.nvmlDeviceGetUtilizationRates != nullptr &&
+      nvml.nvmlDeviceGetUtilizationRates(entry.handle, &rates) == NVML_SUCCESS) {
+    telemetry.utilization_percent = rates.gpu;
+    telemetry.memory_utilization_percent = rates.memory;
+  }
+  telemetry.power_watts = read(nvml.nvmlDeviceGetPowerUsage, 1e-3);
+  telemetry.power_limit_watts = read(nvml.nvmlDeviceGetEnforcedPowerLimit, 1e-3);
+  telemetry.temperature_celsius = read(nvml.nvmlDeviceGetTemperature, 1, NVML_TEMPERATURE_GPU);
+  telemetry.core_clock_mhz = read(nvml.nvmlDeviceGetClockInfo, 1, NVML_CLOCK_SM);
+  telemetry.memory_clock_mhz = read(nvml.nvmlDeviceGetClockInfo, 1, NVML_CLOCK_MEM);
+  unsigned long long value = 0;  // NOLINT(google-runtime-int): theirs
+  if (nvml.nvmlDeviceGetTotalEnergyConsumption != nullptr &&
+      nvml.nvmlDeviceGetTotalEnergyConsumption(entry.handle, &value) == NVML_SUCCESS) {
+    telemetry.energy_joules = static_cast<double>(value) * 1e-3;
+  }
+  if (nvml.nvmlDeviceGetTotalEccErrors != nullptr) {
+    const auto errors = [&](int type) {
+      std::optional<uint64_t> count;
+      if (nvml.nvmlDeviceGetTotalEccErrors(entry.handle, type, NVML_VOLATILE_ECC, &value) ==
+          NVML_SUCCESS) {
+        count = value;
+      }
+      return count;
+    };
+    telemetry.corrected_errors = errors(NVML_MEMORY_ERROR_TYPE_CORRECTED);
+    telemetry.uncorrected_errors = errors(NVML_MEMORY_ERROR_TYPE_UNCORRECTED);
+  }
+  if (nvml.nvmlDeviceGetCurrentClocksThrottleReasons != nullptr &&
+      nvml.nvmlDeviceGetCurrentClocksThrottleReasons(entry.handle, &value) == NVML_SUCCESS) {
+    telemetry.throttle_reasons = ThrottleReasons(value);
+  }
+  return telemetry;
 }
 
 std::vector<std::string> ThrottleReasons(uint64_t bits) {

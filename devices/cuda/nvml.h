@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "devices/telemetry.h"
 
 namespace het::cuda {
 
@@ -93,6 +94,9 @@ struct NvmlEntry {
 };
 
 std::vector<NvmlEntry> NvmlDevices(const Nvml& nvml);
+
+// What its sensors say now. A card that NVML has lost says so in `fault`.
+Telemetry ReadSensors(const Nvml& nvml, const NvmlEntry& entry);
 
 // The names of the bits of nvmlDeviceGetCurrentClocksThrottleReasons that slow a device down.
 std::vector<std::string> ThrottleReasons(uint64_t bits);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "devices/hip/sensors.h"
 #include "devices/streams/device.h"
 
 namespace het::hip {
@@ -101,6 +102,18 @@ absl::StatusOr<std::unique_ptr<Device>> HipDriver::Open(const std::string& uuid,
                        HipGpu::Open(api_, found, std::move(part)));
   return std::unique_ptr<Device>(
       std::make_unique<streams::StreamDevice>(*this, std::move(info), std::move(gpu)));
+}
+
+absl::StatusOr<std::vector<Telemetry>> HipDriver::Sample() {
+  HET_ASSIGN_OR_RETURN(const std::vector<Found> found, FindDevices(api_));
+  std::vector<Telemetry> samples;
+  for (const Found& one : found) {
+    const auto pci = one.info.attributes.find("pci");
+    if (pci == one.info.attributes.end()) continue;
+    samples.push_back(ReadSensors(absl::StrCat("/sys/bus/pci/devices/", pci->second)));
+    samples.back().uuid = one.info.uuid;
+  }
+  return samples;
 }
 
 }  // namespace het::hip

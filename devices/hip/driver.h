@@ -26,6 +26,7 @@ class HipDriver final : public Driver {
   absl::StatusOr<std::vector<DeviceInfo>> Enumerate() override;
   absl::StatusOr<std::unique_ptr<Device>> Open(const std::string& uuid,
                                                const OpenOptions& options) override;
+  absl::StatusOr<std::vector<Telemetry>> Sample() override;
 
  private:
   absl::StatusOr<Found> Find(const std::string& uuid);

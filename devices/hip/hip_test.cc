@@ -1,9 +1,6 @@
 // What is the hip backend's own, on the soft runtime: runtimes that are old or broken, faults while
-// work runs, parts of a device. Each test runs in a forked child, because a process loads a runtime
-// once.
+// work runs, parts of a device. Each test runs in a process of its own.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <functional>
@@ -11,23 +8,13 @@
 #include "absl/strings/match.h"
 #include "devices/hip/compile.h"
 #include "devices/hip/driver.h"
+#include "devices/streams/test_process.h"
 
 namespace het::hip {
 namespace {
 
-// Runs `body` in a child with these settings of the soft runtime, and fails where the child does.
 void InChild(const char* settings, const std::function<void()>& body) {
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    setenv("HET_SOFT_HIP", settings, 1);
-    body();
-    fflush(nullptr);
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the child failed, see above";
+  streams::InChild("HET_SOFT_HIP", settings, body);
 }
 
 void ExpectRefusal(const char* settings, absl::string_view word) {
@@ -47,6 +34,17 @@ TEST(HipDriver, SaysWhatInitGaveAndWhatHelps) {
   ExpectRefusal("fault=hipInit:nodevice", "/dev/kfd");
   ExpectRefusal("devices=0", "HIP_VISIBLE_DEVICES");
   ExpectRefusal("fault=hipInit:lost", "rocminfo");
+}
+
+TEST(HipDriver, NamesTheSymbolThatARuntimeLacks) {
+  const std::string cut = std::string(getenv("LD_LIBRARY_PATH")) + "/cut";
+  const std::string text = streams::PrintedUnder(cut.c_str(), "Helper.DISABLED_PrintsTheRefusal");
+  EXPECT_TRUE(absl::StrContains(text, "has no hipModuleLaunchKernel")) << text;
+}
+
+TEST(Helper, DISABLED_PrintsTheRefusal) {
+  const absl::Status status = CreateDriver({}).status();
+  printf("%s\n", status.ok() ? "no refusal" : status.ToString().c_str());
 }
 
 struct Running {
@@ -130,9 +128,10 @@ TEST(HipFaults, ARuntimeWithoutMemoryIsResourceExhaustedAndGoesOn) {
 }
 
 TEST(HipCompile, FindsTheEntriesOfACodeObject) {
-  using namespace std::literals;  // NOLINT(google-build-using-namespace)
-  EXPECT_EQ(CodeEntries("\x7f"
-                        "ELF\0add.kd\0sub_2.kd\0\0add.kd\0add.kdx"sv),
+  constexpr char kCode[] =
+      "\x7f"
+      "ELF\0add.kd\0sub_2.kd\0\0add.kd\0add.kdx";
+  EXPECT_EQ(CodeEntries(absl::string_view(kCode, sizeof(kCode) - 1)),
             (std::vector<std::string>{"add", "sub_2"}));
   EXPECT_TRUE(CodeEntries("").empty());
 }

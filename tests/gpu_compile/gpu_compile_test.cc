@@ -38,7 +38,7 @@ void ExpectKernels(const streams::Code& code, const std::vector<std::string>& wa
 }
 
 class Nvidia : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Architectures, Nvidia, testing::Values(75, 80, 90, 100),
+INSTANTIATE_TEST_SUITE_P(Architectures, Nvidia, testing::Values(75, 90),
                          [](const auto& info) { return "sm_" + std::to_string(info.param); });
 
 TEST_P(Nvidia, CompilesTheEngine) {

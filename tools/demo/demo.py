@@ -24,7 +24,7 @@ from programs import ProgramError, Programs
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL = os.path.join(ROOT, "engine", "demo", "addition.gguf")
 QUESTIONS = 12
-SOFT_SETTINGS = {"HET_SOFT_CUDA": "memory=1GiB", "HET_SOFT_HIP": "memory=1GiB", "HET_SOFT_ZE": "memory=1GiB"}
+SOFT_SETTINGS = {"HET_SOFT_CUDA": "memory=1GiB", "HET_SOFT_HIP": "memory=1GiB", "HET_SOFT_LEVEL_ZERO": "memory=1GiB"}
 NEW_TOKENS = 5  # three digits, the line's end, and the end of the text
 MIB = 1 << 20
 

@@ -17,7 +17,10 @@ struct ModuleText {
   std::string Print(const std::vector<std::string>& kernels) const {
     std::string text = std::string(kMark) + "\n";
     for (const std::string& kernel : kernels) text += "// .visible .entry " + kernel + "(\n";
-    return text + kOptions + options + "\n" + kSource + portable;
+    text += kOptions;
+    text += options + "\n";
+    text += kSource;
+    return text + portable;
   }
 
   // False: it is something else.
