@@ -103,6 +103,7 @@ struct Round {
 absl::StatusOr<Round> RunRound(const std::string& socket, Board& board, int processes) {
   board.ready = board.go = board.done = board.leave = 0;
   std::vector<pid_t> pids;
+  pids.reserve(processes);
   for (int i = 0; i < processes; ++i) {
     const pid_t pid = fork();
     if (pid < 0) return ErrnoStatus(errno, "fork a tenant");
@@ -128,6 +129,7 @@ absl::StatusOr<Round> RunRound(const std::string& socket, Board& board, int proc
         absl::StrCat(failed, " of ", processes, " got no lease: ", board.error));
   }
   std::vector<double> ms;
+  ms.reserve(processes);
   for (int i = 0; i < processes; ++i) {
     ms.push_back(static_cast<double>(board.leased_ns[i].load() - start) / kMs);
   }

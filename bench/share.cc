@@ -162,6 +162,7 @@ absl::StatusOr<Outcome> RunReal(const std::vector<TenantPlan>& plans, const Opti
   HET_ASSIGN_OR_RETURN(const auto daemon, BenchDaemon::Open());
   const double sum = SumOfWeights(plans);
   std::vector<DeviceTenant> tenants;
+  tenants.reserve(plans.size());
   for (const TenantPlan& plan : plans) {
     tenants.push_back({SharePartsOf(plan.weight, sum), kPolicies[static_cast<int>(plan.policy)],
                        kPriorities[plan.priority], plan.work.kernel_ns / 1e3, plan.work.depth,

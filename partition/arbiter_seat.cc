@@ -16,7 +16,6 @@
 namespace het {
 
 using arbiter::Asker;
-using arbiter::HotSlot;
 using arbiter::LeaseTerms;
 using arbiter::Survey;
 using arbiter::Verdict;
