@@ -28,9 +28,11 @@ struct Type {
   bool q8;
 };
 constexpr Type kTypes[] = {
-    {"matmul_f32", 1, 4, false},    {"matmul_f16", 1, 2, false},
-    {"matmul_q8_0", 32, 34, false}, {"matmul_q8_0_q8", 32, 34, true},
-    {"matmul_q4_0", 32, 18, false}, {"matmul_q4_0_q8", 32, 18, true},
+    {"matmul_f32", 1, 4, false},        {"matmul_f16", 1, 2, false},
+    {"matmul_q8_0", 32, 34, false},     {"matmul_q8_0_q8", 32, 34, true},
+    {"matmul_q4_0", 32, 18, false},     {"matmul_q4_0_q8", 32, 18, true},
+    {"matmul_q4_k", 256, 144, false},   {"matmul_q4_k_q8", 256, 144, true},
+    {"matmul_q5_k_q8", 256, 176, true}, {"matmul_q6_k_q8", 256, 210, true},
 };
 
 het_native_fn FunctionOf(const char* name) {
@@ -183,7 +185,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "numbers of threads");
   app.add_option("--decode", options.decode, "rows of the memory-bound calls (1 .. 31)");
   app.add_option("--prefill", options.prefill, "rows of the arithmetic-bound call; 0: none");
-  app.add_option("--n-in", options.n_in, "elements of a weight row, a multiple of 32");
+  app.add_option("--n-in", options.n_in, "elements of a weight row, a multiple of 256");
   app.add_option("--n-out", options.n_out, "weight rows");
   app.add_option("--only", options.only, "only kernels whose name has this");
   app.add_option("--time", options.time,

@@ -2,9 +2,14 @@
 
 #include <toml++/toml.h>
 
+#include <functional>
+#include <map>
 #include <set>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "base/units.h"
 
@@ -12,8 +17,8 @@ namespace het::daemon {
 namespace {
 
 absl::Status Bad(const std::string& path, const toml::node& node, absl::string_view message) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ":", node.source().begin.line, ": ", message));
+  return absl::InvalidArgumentError(absl::StrCat(path, ":", node.source().begin.line, ":",
+                                                 node.source().begin.column, ": ", message));
 }
 
 absl::StatusOr<std::string> Text(const std::string& path, const toml::table& table, const char* key,
@@ -24,7 +29,8 @@ absl::StatusOr<std::string> Text(const std::string& path, const toml::table& tab
     return Bad(path, table, absl::StrCat("a slice needs \"", key, "\""));
   }
   if (const auto text = node->value_exact<std::string>()) return *text;
-  if (const auto number = node->value<double>()) return absl::StrCat(*number);
+  if (const auto number = node->value_exact<int64_t>()) return absl::StrCat(*number);
+  if (const auto number = node->value_exact<double>()) return absl::StrCat(*number);
   return Bad(path, *node, absl::StrCat("\"", key, "\" must be a text or a number"));
 }
 
@@ -60,6 +66,79 @@ absl::StatusOr<SliceRequest> SliceOf(const std::string& path, const toml::table&
   return slice;
 }
 
+absl::Status ReadSlices(const std::string& path, const toml::node& node, Config& config) {
+  const toml::array* slices = node.as_array();
+  if (slices == nullptr) return Bad(path, node, "must be a list of tables, as in [[slice]]");
+  for (const toml::node& entry : *slices) {
+    if (!entry.is_table()) return Bad(path, entry, "must be a table, as in [[slice]]");
+    HET_ASSIGN_OR_RETURN(SliceRequest slice, SliceOf(path, *entry.as_table()));
+    config.slices.push_back(std::move(slice));
+  }
+  return absl::OkStatus();
+}
+
+// What a key's text sets.
+using Keys = std::map<std::string, std::function<absl::Status(const std::string&)>>;
+
+absl::Status ReadSection(const std::string& path, const toml::node& node, const std::string& name,
+                         const Keys& keys) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return Bad(path, node, absl::StrCat("must be a table, as in [", name, "]"));
+  for (const auto& [key, value] : *table) {
+    const std::string own(key.str());
+    const auto known = keys.find(own);
+    if (known == keys.end()) {
+      return Bad(path, value,
+                 absl::StrCat("[", name, "] has no \"", own, "\"; it has ",
+                              absl::StrJoin(keys, ", ", [](std::string* out, const auto& entry) {
+                                out->append(entry.first);
+                              })));
+    }
+    HET_ASSIGN_OR_RETURN(const std::string text, Text(path, *table, own.c_str(), nullptr));
+    const absl::Status set = known->second(text);
+    if (!set.ok()) return Bad(path, value, absl::StrCat("\"", own, "\": ", set.message()));
+  }
+  return absl::OkStatus();
+}
+
+// A whole number from `least` to a million.
+template <typename Number>
+std::function<absl::Status(const std::string&)> Count(Number& out, uint64_t least) {
+  return [&out, least](const std::string& text) -> absl::Status {
+    constexpr uint64_t kMost = 1'000'000;
+    uint64_t number = 0;
+    if (!absl::SimpleAtoi(text, &number) || number < least || number > kMost) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("is ", text, ", must be a whole number from ", least, " to ", kMost));
+    }
+    out = static_cast<Number>(number);
+    return absl::OkStatus();
+  };
+}
+
+Keys LimitKeys(Config& config) {
+  return {{"connections", Count(config.limits.server.connections, 1)},
+          {"connections_per_user", Count(config.limits.server.connections_per_user, 1)},
+          {"leases_per_user", Count(config.limits.leases_per_user, 0)},
+          {"waiting_per_user", Count(config.limits.waiting_per_user, 0)},
+          {"requests_per_second_per_user",
+           Count(config.limits.server.requests_per_second_per_user, 1)}};
+}
+
+Keys SecurityKeys(Config& config) {
+  return {{"isolation", [&config](const std::string& text) -> absl::Status {
+             HET_ASSIGN_OR_RETURN(config.isolation_at_least, ParseIsolation(text));
+             return absl::OkStatus();
+           }}};
+}
+
+Keys HealthKeys(Config& config) {
+  return {{"interval", [&config](const std::string& text) -> absl::Status {
+             HET_ASSIGN_OR_RETURN(config.health_interval_ms, ParseDurationMillis(text));
+             return absl::OkStatus();
+           }}};
+}
+
 }  // namespace
 
 absl::StatusOr<Config> ReadConfig(const std::string& path) {
@@ -67,21 +146,25 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
   try {
     root = toml::parse_file(path);
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ":", error.source().begin.line, ": ", std::string(error.description())));
+    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.source().begin.line, ":",
+                                                   error.source().begin.column, ": ",
+                                                   std::string(error.description())));
   }
   Config config;
   for (const auto& [key, node] : root) {
-    const toml::array* slices = node.as_array();
-    if (key.str() != "slice" || slices == nullptr) {
-      return Bad(
-          path, node,
-          absl::StrCat("hetd knows no \"", std::string(key.str()), "\"; it knows [[slice]]"));
-    }
-    for (const toml::node& entry : *slices) {
-      if (!entry.is_table()) return Bad(path, entry, "must be a table, as in [[slice]]");
-      HET_ASSIGN_OR_RETURN(SliceRequest slice, SliceOf(path, *entry.as_table()));
-      config.slices.push_back(std::move(slice));
+    const std::string name(key.str());
+    if (name == "slice") {
+      HET_RETURN_IF_ERROR(ReadSlices(path, node, config));
+    } else if (name == "limits") {
+      HET_RETURN_IF_ERROR(ReadSection(path, node, name, LimitKeys(config)));
+    } else if (name == "security") {
+      HET_RETURN_IF_ERROR(ReadSection(path, node, name, SecurityKeys(config)));
+    } else if (name == "health") {
+      HET_RETURN_IF_ERROR(ReadSection(path, node, name, HealthKeys(config)));
+    } else {
+      return Bad(path, node,
+                 absl::StrCat("hetd knows no \"", name,
+                              "\"; it knows [[slice]], [limits], [security] and [health]"));
     }
   }
   return config;

@@ -10,14 +10,14 @@
 #include <utility>
 
 #include "base/files.h"
-#include "base/log.h"
 #include "base/status.h"
+#include "base/uuid.h"
+#include "daemon/pci_devices.h"
+#include "daemon/prober.h"
 
 namespace het::daemon {
 namespace {
 
-constexpr uint64_t kStoreRetryMs = 1000;
-constexpr uint64_t kBeatMs = 500;  // clients give hetd up after four of these
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 // A connection and a watched process are a descriptor each.
@@ -29,6 +29,35 @@ void RaiseDescriptorLimit() {
 }
 
 }  // namespace
+
+// The machine as it is.
+class RealEnvironment final : public Environment {
+ public:
+  RealEnvironment(uv_loop_t* loop, ProcessWatch& watch)
+      : loop_(loop), watch_(watch), boot_id_(het::daemon::BootId()) {}
+
+  const Clock& clock() const override { return Clock::Real(); }
+  std::string NewId() override { return NewUuid(); }
+  std::string BootId() const override { return boot_id_; }
+  bool IsAlive(const ProcessId& process) const override { return het::daemon::IsAlive(process); }
+  absl::Status Watch(const ProcessId& process) override { return watch_.Watch(process); }
+  void ForgetUnless(const std::function<bool(const ProcessId&)>& keep) override {
+    watch_.ForgetUnless(keep);
+  }
+  void StartProbe(const ProbeCommand& command, OnProbed done, std::function<void()> gone) override {
+    het::daemon::StartProbe(loop_, command, std::move(done), std::move(gone));
+  }
+  std::vector<DeviceInfo> ScanBus() override {
+    std::vector<DeviceInfo> devices = ScanPciDevices();
+    for (DeviceInfo& device : ScanAccelDevices()) devices.push_back(std::move(device));
+    return devices;
+  }
+
+ private:
+  uv_loop_t* const loop_;
+  ProcessWatch& watch_;
+  const std::string boot_id_;
+};
 
 Daemon* Daemon::Self(void* data) { return static_cast<Daemon*>(data); }
 
@@ -46,36 +75,26 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       socket_path_(options_.runtime_dir + "/het.sock"),
       lock_(std::move(lock)),
       store_(std::move(store)),
-      book_(ledger_, *store_, clock_, BootId()),
-      arbiters_(ledger_, book_, clock_),
-      methods_(ledger_, book_, arbiters_, clock_,
-               {[this](const ProcessId& process) { return watch_.Watch(process); },
-                [this](std::function<void()> done) { discovery_.Scan(std::move(done)); },
-                [this](std::function<void()> done) {
-                  health_.machine().MeasureLinks(ledger_.devices(), std::move(done));
-                },
-                [this] { return ToJson(health_.machine().topology()); },
-                [this] { return health_.machine().LinkRows(ledger_.devices()); },
-                [this] { return health_.TelemetryRows(ledger_.devices()); }}),
-      server_(&loop_.loop, methods_, options_.limits),
-      watch_(&loop_.loop,
-             [this](const ProcessId& process) {
-               arbiters_.Reap(process);
-               book_.ReclaimProcess(process);
-             }),
-      discovery_(&loop_.loop, *store_, options_.discovery,
-                 {[this](std::vector<DeviceInfo> devices) {
-                    found_ = std::move(devices);
-                    health_.OnScanned(found_);
-                    SetDevices(found_);
-                  },
-                  [this] {
-                    known_.rates = true;
-                    methods_.SetKnown(known_);
-                  }}),
-      health_(&loop_.loop, HealthOptions(), discovery_, [this] {
-        if (known_.devices) SetDevices(found_);
-      }) {}
+      watch_(&loop_.loop, [this](const ProcessId& process) { node_.OnProcessEnded(process); }),
+      environment_(std::make_unique<RealEnvironment>(&loop_.loop, watch_)),
+      node_(*environment_, *store_, options_.discovery, options_.config, Overlay()),
+      health_(&loop_.loop, HealthOptions(), node_.discovery(), [this] { node_.OverlayChanged(); }),
+      server_(&loop_.loop, node_.handler(), options_.config.limits.server) {}
+
+NodeOverlay Daemon::Overlay() {
+  using Devices = NodeOverlay::Devices;
+  NodeOverlay overlay;
+  overlay.on_scanned = [this](const Devices& devices) { health_.OnScanned(devices); };
+  overlay.apply = [this](Devices& devices) { health_.Apply(devices); };
+  overlay.watches = [this](const std::string& backend) { return health_.Watches(backend); };
+  overlay.measure_links = [this](const Devices& devices, std::function<void()> done) {
+    health_.machine().MeasureLinks(devices, std::move(done));
+  };
+  overlay.topology = [this] { return ToJson(health_.machine().topology()); };
+  overlay.links = [this](const Devices& devices) { return health_.machine().LinkRows(devices); };
+  overlay.telemetry = [this](const Devices& devices) { return health_.TelemetryRows(devices); };
+  return overlay;
+}
 
 Health::Options Daemon::HealthOptions() const {
   Health::Options options;
@@ -94,30 +113,20 @@ Daemon::~Daemon() {
 
 absl::Status Daemon::Begin() {
   RaiseDescriptorLimit();
-  HET_RETURN_IF_ERROR(book_.Restore(IsAlive));
-  for (const ProcessId& process : book_.Processes()) {
-    // It may have ended since.
-    if (!watch_.Watch(process).ok()) book_.ReclaimProcess(process);
-  }
-  for (const ProcessId& process : arbiters_.Recover()) {
-    if (!watch_.Watch(process).ok()) arbiters_.Reap(process);
-  }
+  HET_RETURN_IF_ERROR(node_.Begin(server_));
+  node_.RecoverArbiters();
   HET_RETURN_IF_ERROR(StartHandles());
-  methods_.AnswerThrough(&server_);
-  HET_RETURN_IF_ERROR(server_.Listen(socket_path_));
   health_.Start();
-  discovery_.Scan();
-  return absl::OkStatus();
+  HET_RETURN_IF_ERROR(server_.Listen(socket_path_, Server::Door::kEverybody));
+  return server_.Listen(options_.runtime_dir + "/admin.sock", Server::Door::kAdmins);
 }
 
 absl::Status Daemon::StartHandles() {
   uv_loop_t* loop = &loop_.loop;
   uv_prepare_init(loop, &prepare_);
   uv_check_init(loop, &check_);
-  uv_timer_init(loop, &line_timer_);
-  uv_timer_init(loop, &store_timer_);
-  uv_timer_init(loop, &beat_timer_);
-  prepare_.data = check_.data = line_timer_.data = store_timer_.data = beat_timer_.data = this;
+  uv_timer_init(loop, &tick_timer_);
+  prepare_.data = check_.data = tick_timer_.data = this;
   uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { Self(handle->data)->EndTurn(); });
   uv_check_start(&check_, [](uv_check_t* handle) { Self(handle->data)->EndTurn(); });
 
@@ -128,7 +137,7 @@ absl::Status Daemon::StartHandles() {
     uv_signal_start(
         &signals_[i],
         [](uv_signal_t* handle, int number) {
-          if (number == SIGHUP) return Self(handle->data)->discovery_.Scan();
+          if (number == SIGHUP) return Self(handle->data)->node_.Scan();
           uv_stop(&Self(handle->data)->loop_.loop);
         },
         kSignals[i]);
@@ -143,7 +152,7 @@ absl::Status Daemon::StartHandles() {
     uint64_t count = 0;
     if (read(daemon->expiry_fd_, &count, sizeof(count)) < 0 && errno == EAGAIN) return;
     daemon->expiry_armed_ = 0;
-    daemon->book_.ReclaimExpired();
+    daemon->node_.Tick();
   });
   return absl::OkStatus();
 }
@@ -162,53 +171,19 @@ void Daemon::Stop() {
   };
   close_handle(&prepare_);
   close_handle(&check_);
-  close_handle(&line_timer_);
-  close_handle(&store_timer_);
-  close_handle(&beat_timer_);
+  close_handle(&tick_timer_);
   close_handle(&expiry_poll_);
   for (uv_signal_t& signal : signals_) close_handle(&signal);
 }
 
-void Daemon::SetDevices(std::vector<DeviceInfo> devices) {
-  health_.Apply(devices);
-  ledger_.SetInventory(std::move(devices));
-  known_.devices = true;
-  arbiters_.Sync();  // what a share means depends on the cores there are
-  CutNamedSlices();
-  methods_.SetKnown(known_);
-}
-
-void Daemon::CutNamedSlices() {
-  const Caller self = {geteuid(), {}, /*admin=*/true};
-  for (SliceRequest slice : options_.config.slices) {
-    if (book_.HasNamed(slice.name)) continue;
-    const absl::StatusOr<const DeviceInfo*> device = ledger_.FindMeant(slice.device);
-    absl::Status cut = device.status();
-    if (device.ok()) {
-      slice.device = (*device)->uuid;
-      cut = book_.Create(self, slice).status();
-    }
-    if (!cut.ok())
-      Log().error("slice {} of hetd.toml is not there: {}", slice.name, cut.ToString());
-  }
-}
-
 void Daemon::EndTurn() {
-  methods_.Flush();
-  if (changes_seen_ != book_.changes()) {
-    changes_seen_ = book_.changes();
-    watch_.ForgetUnless([this](const ProcessId& process) {
-      return book_.HasLeases(process) || arbiters_.HasSeats(process);
-    });
-  }
-  ArmBeat();
+  node_.EndTurn();
   ArmExpiry();
-  ArmLine();
-  ArmStoreRetry();
+  ArmTick();
 }
 
 void Daemon::ArmExpiry() {
-  const int64_t next = book_.NextExpiry();
+  const int64_t next = node_.NextExpiry();
   if (next == expiry_armed_) return;
   itimerspec when = {};
   when.it_value.tv_sec = next / kNanosPerSecond;
@@ -217,43 +192,23 @@ void Daemon::ArmExpiry() {
   expiry_armed_ = next;
 }
 
-void Daemon::ArmLine() {
-  const int64_t next = methods_.NextDeadline();
-  if (next == line_armed_) return;
-  line_armed_ = next;
+void Daemon::ArmTick() {
+  const int64_t next = node_.NextTick();
+  if (next == tick_armed_) return;
+  tick_armed_ = next;
   if (next == 0) {
-    uv_timer_stop(&line_timer_);
+    uv_timer_stop(&tick_timer_);
     return;
   }
-  const int64_t left_ms = std::max<int64_t>(0, next - clock_.MonotonicNanos()) / 1'000'000 + 1;
+  const int64_t left = std::max<int64_t>(0, next - Clock::Real().MonotonicNanos());
   uv_update_time(&loop_.loop);
   uv_timer_start(
-      &line_timer_,
+      &tick_timer_,
       [](uv_timer_t* timer) {
-        Self(timer->data)->line_armed_ = 0;
-        Self(timer->data)->methods_.AnswerOverdue();
+        Self(timer->data)->tick_armed_ = 0;
+        Self(timer->data)->node_.Tick();
       },
-      static_cast<uint64_t>(left_ms), 0);
-}
-
-void Daemon::ArmBeat() {
-  const bool armed = uv_is_active(reinterpret_cast<uv_handle_t*>(&beat_timer_)) != 0;
-  if (armed || arbiters_.empty()) return;
-  uv_timer_start(
-      &beat_timer_, [](uv_timer_t* timer) { Self(timer->data)->arbiters_.Beat(); }, kBeatMs,
-      kBeatMs);
-}
-
-void Daemon::ArmStoreRetry() {
-  const bool failing = !book_.store_status().ok();
-  const bool armed = uv_is_active(reinterpret_cast<uv_handle_t*>(&store_timer_)) != 0;
-  if (failing && !armed) {
-    uv_timer_start(
-        &store_timer_, [](uv_timer_t* timer) { Self(timer->data)->book_.Probe(); }, kStoreRetryMs,
-        kStoreRetryMs);
-  } else if (!failing && armed) {
-    uv_timer_stop(&store_timer_);
-  }
+      static_cast<uint64_t>(left / 1'000'000 + 1), 0);
 }
 
 }  // namespace het::daemon

@@ -1,6 +1,7 @@
-// Daemon: hetd put together: lock, store, books, discovery, connections, and the loop they live on.
+// Daemon: the node with the real machine under it: lock, store, sockets, processes, children, and
+// the loop they live on.
 //
-// Start makes it ready to serve (the socket is there); Run serves until SIGTERM, SIGINT or Stop.
+// Start makes it ready to serve (the sockets are there); Run serves until SIGTERM, SIGINT or Stop.
 // SIGHUP looks at the machine again. Leases outlive it: they are in the store. Threads: one.
 #ifndef HET_DAEMON_DAEMON_H_
 #define HET_DAEMON_DAEMON_H_
@@ -8,32 +9,27 @@
 #include <uv.h>
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "daemon/arbiters.h"
 #include "daemon/config.h"
 #include "daemon/discovery.h"
+#include "daemon/environment.h"
 #include "daemon/health.h"
 #include "daemon/instance_lock.h"
-#include "daemon/lease_book.h"
-#include "daemon/methods.h"
+#include "daemon/node.h"
 #include "daemon/process_watch.h"
 #include "daemon/server.h"
 #include "daemon/store.h"
-#include "partition/ledger.h"
 
 namespace het::daemon {
 
 struct DaemonOptions {
-  std::string runtime_dir;  // het.sock and the lock
+  std::string runtime_dir;  // het.sock, admin.sock and the lock
   std::string state_dir;    // the store
   Discovery::Options discovery;
-  Server::Limits limits;
   Config config;
 };
 
@@ -57,49 +53,36 @@ class Daemon {
 
   Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> store);
   static Daemon* Self(void* data);
+  NodeOverlay Overlay();
+  Health::Options HealthOptions() const;
   absl::Status Begin();
   absl::Status StartHandles();
   void Stop();
-  void SetDevices(std::vector<DeviceInfo> devices);
-  Health::Options HealthOptions() const;
-  // Cuts the slices of hetd.toml that are not there yet.
-  void CutNamedSlices();
   // Before and after the loop waits: makes everything of this turn durable and answers it.
   void EndTurn();
   void ArmExpiry();
-  void ArmLine();
-  void ArmStoreRetry();
-  void ArmBeat();
+  void ArmTick();
 
   const DaemonOptions options_;
-  const Clock& clock_ = Clock::Real();
   const std::string socket_path_;
   InstanceLock lock_;
   std::unique_ptr<Store> store_;
   Loop loop_;
-  Ledger ledger_;
-  LeaseBook book_;
-  Arbiters arbiters_;
-  Methods methods_;
-  Server server_;
   ProcessWatch watch_;
-  Discovery discovery_;
+  std::unique_ptr<Environment> environment_;
+  Node node_;
   Health health_;
-  std::vector<DeviceInfo> found_;  // what discovery said last
-  Methods::Known known_;
+  Server server_;
 
   uv_prepare_t prepare_;
   uv_check_t check_;
-  uv_poll_t expiry_poll_;   // of expiry_fd_, a timer on CLOCK_BOOTTIME
-  uv_timer_t line_timer_;   // somebody who waits gives up
-  uv_timer_t store_timer_;  // runs while the store cannot be written
-  uv_timer_t beat_timer_;   // runs while processes are attached: they see that hetd lives
+  uv_poll_t expiry_poll_;  // of expiry_fd_, a timer on CLOCK_BOOTTIME
+  uv_timer_t tick_timer_;
   uv_signal_t signals_[3];
   int expiry_fd_ = -1;
   bool stopped_ = false;
   int64_t expiry_armed_ = 0;
-  int64_t line_armed_ = 0;
-  uint64_t changes_seen_ = 0;
+  int64_t tick_armed_ = 0;
 };
 
 }  // namespace het::daemon

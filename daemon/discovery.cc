@@ -6,8 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "daemon/pci_devices.h"
-#include "daemon/prober.h"
 
 namespace het::daemon {
 namespace {
@@ -25,10 +23,20 @@ std::vector<std::string> NamesFrom(const absl::StatusOr<std::string>& output) {
   return names;
 }
 
+// The ledger keeps what hardware is linked to what; else the lists are compared as they are shown.
+bool SameDevices(const std::vector<DeviceInfo>& a, const std::vector<DeviceInfo>& b) {
+  return std::equal(
+      a.begin(), a.end(), b.begin(), b.end(),
+      [](const DeviceInfo& x, const DeviceInfo& y) { return ToJson(x) == ToJson(y); });
+}
+
 }  // namespace
 
-Discovery::Discovery(uv_loop_t* loop, Store& store, Options options, Events events)
-    : loop_(loop), store_(store), options_(std::move(options)), events_(std::move(events)) {}
+Discovery::Discovery(Environment& environment, Store& store, Options options, Events events)
+    : environment_(environment),
+      store_(store),
+      options_(std::move(options)),
+      events_(std::move(events)) {}
 
 void Discovery::Scan(std::function<void()> done) {
   if (!done) done = [] {};
@@ -41,18 +49,58 @@ void Discovery::Scan(std::function<void()> done) {
 }
 
 void Discovery::Begin() {
-  scanning_ = true;
+  scanning_ = complete_ = true;
   if (!options_.backends.empty()) return Enumerate(options_.backends);
-  StartProbe(loop_, {options_.probe, {"--list"}, options_.limit_ms},
-             [this](absl::StatusOr<std::string> output) {
-               std::vector<std::string> names = NamesFrom(output);
-               // A line in the listing says that nothing can be seen, and why.
-               if (!output.ok())
-                 Log().error("cannot look for devices: {}", output.status().ToString());
-               if (names.empty()) names = {"cpu"};
-               if (options_.profile.empty()) std::erase(names, kSimulated);
-               Enumerate(std::move(names));
-             });
+  environment_.StartProbe(
+      {options_.probe, {"--list"}, options_.limit_ms},
+      [this](absl::StatusOr<std::string> output) {
+        std::vector<std::string> names = NamesFrom(output);
+        // A line in the listing says that nothing can be seen, and why.
+        if (!output.ok()) Log().error("cannot look for devices: {}", output.status().ToString());
+        if (names.empty()) names = {"cpu"};
+        if (options_.profile.empty()) std::erase(names, kSimulated);
+        Enumerate(names);
+      },
+      nullptr);
+}
+
+std::vector<std::string> Discovery::Losable() const {
+  std::vector<std::string> backends;
+  for (const ProbeResult& result : results_) {
+    const bool losable = std::any_of(devices_.begin(), devices_.end(), [&](const DeviceInfo& d) {
+      return d.backend == result.backend && d.compute_units > 0 && d.kind != DeviceKind::kCpu;
+    });
+    if (!losable && result.failure.empty()) continue;
+    if (events_.watched && events_.watched(result.backend)) continue;
+    backends.push_back(result.backend);
+  }
+  return backends;
+}
+
+int64_t Discovery::NextCheck() const {
+  if (options_.check_ms == 0 || scanning_ || measuring_ || Losable().empty()) return 0;
+  return last_look_ + options_.check_ms * 1'000'000;
+}
+
+void Discovery::CheckIfDue() {
+  const int64_t due = NextCheck();
+  if (due == 0 || environment_.clock().MonotonicNanos() < due) return;
+  scanning_ = true;
+  complete_ = false;
+  Enumerate(Losable());
+}
+
+// One child of a backend at a time: one that hangs in its driver, where nothing can kill it, is not
+// joined by others.
+void Discovery::Probe(const std::string& backend, bool measure, OnProbed done) {
+  if (children_[backend] > 0) {
+    return done(absl::DeadlineExceededError(
+        "a probe hangs in the driver and cannot be killed; another is started when it has ended"));
+  }
+  ++children_[backend];
+  const int64_t limit_ms = measure ? options_.measure_limit_ms : options_.limit_ms;
+  environment_.StartProbe({options_.probe, Arguments(backend, measure), limit_ms}, std::move(done),
+                          [this, backend] { --children_[backend]; });
 }
 
 std::vector<std::string> Discovery::Arguments(const std::string& backend, bool measure) const {
@@ -64,42 +112,58 @@ std::vector<std::string> Discovery::Arguments(const std::string& backend, bool m
   return arguments;
 }
 
-void Discovery::Enumerate(std::vector<std::string> backends) {
-  results_.assign(backends.size(), {});
+void Discovery::Enumerate(const std::vector<std::string>& backends) {
+  if (complete_) {
+    std::vector<ProbeResult> known = std::move(results_);
+    results_.assign(backends.size(), {});
+    for (size_t i = 0; i < backends.size(); ++i) {
+      results_[i].backend = backends[i];
+      for (ProbeResult& result : known) {
+        if (result.backend == backends[i]) results_[i] = std::move(result);
+      }
+    }
+  }
   outstanding_ = backends.size();
-  for (size_t i = 0; i < backends.size(); ++i) results_[i].backend = backends[i];
-  for (size_t i = 0; i < backends.size(); ++i) {
-    StartProbe(loop_, {options_.probe, Arguments(backends[i], false), options_.limit_ms},
-               [this, i](absl::StatusOr<std::string> output) { OnBackend(i, std::move(output)); });
+  for (const std::string& backend : backends) {
+    Probe(backend, false, [this, backend](absl::StatusOr<std::string> output) {
+      OnBackend(backend, std::move(output));
+    });
   }
 }
 
-void Discovery::OnBackend(size_t index, absl::StatusOr<std::string> output) {
-  ProbeResult& result = results_[index];
-  auto parsed = output.ok() ? ParseProbe(result.backend, *output)
-                            : absl::StatusOr<ProbeResult>(output.status());
+void Discovery::OnBackend(const std::string& backend, absl::StatusOr<std::string> output) {
+  ProbeResult& result = *std::find_if(results_.begin(), results_.end(),
+                                      [&](const ProbeResult& r) { return r.backend == backend; });
+  auto parsed =
+      output.ok() ? ParseProbe(backend, *output) : absl::StatusOr<ProbeResult>(output.status());
+  const ProbeResult before = std::move(result);
   if (parsed.ok()) {
     result = *std::move(parsed);
-    // A profile that was asked for and cannot be read is a mistake; a driver that is not there is
-    // none.
-    const auto level = result.backend == kSimulated ? spdlog::level::err : spdlog::level::info;
-    if (!result.unavailable.empty()) {
-      Log().log(level, "backend {}: {}", result.backend, result.unavailable);
-    }
   } else {
+    result = {.backend = backend, .devices = {}, .unavailable = "", .failure = ""};
     result.failure = std::string(parsed.status().message());
-    Log().warn("backend {}: {}", result.backend, result.failure);
+  }
+  // A profile that was asked for and cannot be read is a mistake; a driver that is not there is
+  // none.
+  const auto level = backend == kSimulated ? spdlog::level::err : spdlog::level::info;
+  if (!result.unavailable.empty() && result.unavailable != before.unavailable) {
+    Log().log(level, "backend {}: {}", backend, result.unavailable);
+  }
+  if (!result.failure.empty() && result.failure != before.failure) {
+    Log().warn("backend {}: {}", backend, result.failure);
   }
   if (--outstanding_ == 0) OnEnumerated();
 }
 
 void Discovery::OnEnumerated() {
-  std::vector<DeviceInfo> bus = ScanPciDevices();
-  for (DeviceInfo& device : ScanAccelDevices()) bus.push_back(std::move(device));
-  devices_ = MergeInventory(results_, bus, devices_);
-  ApplyKnownRates(devices_);
-  Log().info("{} devices", devices_.size());
-  events_.on_devices(devices_);
+  std::vector<DeviceInfo> devices = MergeInventory(results_, environment_.ScanBus(), devices_);
+  ApplyKnownRates(devices);
+  last_look_ = environment_.clock().MonotonicNanos();
+  if (complete_ || !SameDevices(devices, devices_)) {
+    devices_ = std::move(devices);
+    Log().info("{} devices", devices_.size());
+    events_.on_devices(devices_);
+  }
   scanning_ = false;
   for (const auto& done : std::exchange(waiting_, {})) done();
   if (!next_.empty()) {
@@ -110,6 +174,7 @@ void Discovery::OnEnumerated() {
 }
 
 void Discovery::ApplyKnownRates(std::vector<DeviceInfo>& devices) {
+  if (complete_) attempted_.clear();
   for (DeviceInfo& device : devices) {
     if (device.state != DeviceState::kOk || device.simulated || device.memory_bytes_per_s > 0) {
       continue;
@@ -120,6 +185,7 @@ void Discovery::ApplyKnownRates(std::vector<DeviceInfo>& devices) {
       device.flops_per_s = (*known)->flops_per_s;
       continue;
     }
+    if (!attempted_.insert(MeasurementKey(device)).second) continue;
     const auto queued = std::find(to_measure_.begin(), to_measure_.end(), device.backend);
     if (queued == to_measure_.end()) to_measure_.push_back(device.backend);
   }
@@ -130,10 +196,9 @@ void Discovery::MeasureNext() {
   if (!measuring_) return events_.on_measured();
   const std::string backend = to_measure_.front();
   to_measure_.pop_front();
-  StartProbe(loop_, {options_.probe, Arguments(backend, true), options_.measure_limit_ms},
-             [this, backend](absl::StatusOr<std::string> output) {
-               OnMeasured(backend, std::move(output));
-             });
+  Probe(backend, true, [this, backend](absl::StatusOr<std::string> output) {
+    OnMeasured(backend, std::move(output));
+  });
 }
 
 void Discovery::OnMeasured(const std::string& backend, absl::StatusOr<std::string> output) {

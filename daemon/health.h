@@ -41,6 +41,9 @@ class Health {
   // Sets places, and the state of devices that are not well.
   void Apply(std::vector<DeviceInfo>& devices) const;
 
+  // Whether this backend's devices are looked after all the time, by their sensors.
+  bool Watches(const std::string& backend) const { return monitor_.Watches(backend); }
+
   Machine& machine() { return machine_; }
   const Machine& machine() const { return machine_; }
   // What the sensors said last of these devices, as JSON rows.

@@ -26,8 +26,8 @@ type Slice (
 
 type Lease (
   id: string, slice: string, tenant: string, uid: int, pid: int, startTime: int, holder: string,
-  state: string, generation: int, ttlMs: ?int, expiresInSeconds: ?float, device: string,
-  sharePercent: float, memoryBytes: int, policy: string, isolation: string, cores: ?[]int,
+  state: string, transaction: ?string, isolationAtLeast: ?string, generation: int, ttlMs: ?int,
+  expiresInSeconds: ?float, device: string, sharePercent: float, memoryBytes: int, policy: string, isolation: string, cores: ?[]int,
   coreParts: ?[]int, computeUnits: ?int
 )
 
@@ -53,18 +53,22 @@ method ListSlices() -> (slices: []Slice)
 method ListLeases() -> (leases: []Lease)
 method Acquire(
   requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
-  slices: []SliceRequest
+  transaction: ?string, isolationAtLeast: ?string, slices: []SliceRequest
 ) -> (leases: []Lease)
-method Confirm(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
-method Cancel(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
+method Confirm(
+  requestId: ?string, leases: ?[]LeaseRef, transaction: ?string
+) -> (leases: []Lease)
+method Cancel(
+  requestId: ?string, leases: ?[]LeaseRef, transaction: ?string
+) -> (leases: []Lease)
 method Release(requestId: ?string, leases: []LeaseRef) -> (leases: []Lease)
 method Renew(requestId: ?string, leases: []LeaseRef, ttlMs: ?int) -> (leases: []Lease)
 method PlanModel(
   model: Model, objective: ?string, maxSharePercent: ?float
 ) -> (plan: Plan)
 method AcquireModel(
-  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool, model: Model,
-  objective: ?string, maxSharePercent: ?float, waitMs: ?int
+  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
+  transaction: ?string, isolationAtLeast: ?string, model: Model, objective: ?string, maxSharePercent: ?float, waitMs: ?int
 ) -> (plan: Plan, leases: []Lease)
 method Rescan() -> (devices: int)
 method GetTopology() -> (topology: object)

@@ -37,6 +37,17 @@ std::vector<DeviceInfo> DevicesOf(const ProbeResult& probe, const std::vector<De
       known.reason = probe.failure;
       devices.push_back(std::move(known));
     }
+  } else {
+    for (DeviceInfo known : before) {
+      const bool reported =
+          std::any_of(devices.begin(), devices.end(),
+                      [&](const DeviceInfo& device) { return device.uuid == known.uuid; });
+      if (known.backend != probe.backend || known.compute_units == 0 || reported) continue;
+      known.state = DeviceState::kDegraded;
+      known.reason = "the driver does not report the device any more";
+      known.remedy = "it is used again as soon as the driver reports it; leases of it stay booked";
+      devices.push_back(std::move(known));
+    }
   }
   if (devices.empty() && !(probe.failure.empty() && probe.unavailable.empty())) {
     devices.push_back(BackendLine(probe));

@@ -75,6 +75,21 @@ TEST(MergeInventory, KeepsTheDevicesOfABackendThatHangsAsDegraded) {
   EXPECT_EQ(healed[0].state, DeviceState::kOk) << "healthy again without a restart";
 }
 
+TEST(MergeInventory, KeepsADeviceThatIsNotReportedAnyMoreAsDegraded) {
+  ProbeResult both;
+  both.backend = "x";
+  both.devices = {Device("d", "x"), Device("e", "x")};
+  const auto before = MergeInventory({both}, {}, {});
+  ProbeResult one = both;
+  one.devices.pop_back();
+  const auto after = MergeInventory({one}, {}, before);
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_EQ(after[0].state, DeviceState::kOk);
+  EXPECT_EQ(after[1].uuid, "e");
+  EXPECT_EQ(after[1].state, DeviceState::kDegraded);
+  EXPECT_EQ(MergeInventory({both}, {}, after)[1].state, DeviceState::kOk);
+}
+
 TEST(MergeInventory, GivesAHungBackendThatNeverHadADeviceALine) {
   ProbeResult hung;
   hung.backend = "x";

@@ -4,9 +4,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "base/uuid.h"
 #include "daemon/reconcile.h"
 
 namespace het::daemon {
@@ -14,10 +14,30 @@ namespace {
 
 constexpr int64_t kNanosPerMilli = 1'000'000;
 
+// How a decision is written down.
+constexpr absl::string_view kConfirmed = "confirmed";
+constexpr absl::string_view kCancelled = "cancelled";
+
+// What is tried in a transaction goes with that, not by itself.
+absl::Status CheckAlone(const std::vector<Lease>& leases) {
+  for (const Lease& lease : leases) {
+    if (lease.state != LeaseState::kTried || lease.transaction.empty()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("lease ", lease.id, " is decided with its transaction ", lease.transaction,
+                     "; confirm or cancel that"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-LeaseBook::LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id)
-    : ledger_(ledger), store_(store), clock_(clock), boot_id_(std::move(boot_id)) {}
+LeaseBook::LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id,
+                     Rules rules)
+    : ledger_(ledger),
+      store_(store),
+      clock_(clock),
+      boot_id_(std::move(boot_id)),
+      rules_(std::move(rules)) {}
 
 absl::Status LeaseBook::Restore(const std::function<bool(const ProcessId&)>& is_alive) {
   HET_ASSIGN_OR_RETURN(const Store::Contents stored, store_.Load());
@@ -38,6 +58,9 @@ absl::Status LeaseBook::Restore(const std::function<bool(const ProcessId&)>& is_
     Log().info("lease {} of {} ended: {}", ended.lease.id, ended.lease.tenant, ended.reason);
     dirty_.insert(ended.lease.id);
     reclaimed_.insert(ended.lease.id);
+    if (ended.lease.state == LeaseState::kTried && !ended.lease.transaction.empty()) {
+      decisions_[{ended.lease.uid, ended.lease.transaction}] = {Decision::kCancelled, true};
+    }
   }
   return absl::OkStatus();
 }
@@ -48,6 +71,12 @@ void LeaseBook::Index(const Lease& lease) {
     by_process_[{lease.pid, lease.start_time}].insert(lease.id);
   }
   by_slice_.emplace(lease.slice.id, lease.id);
+  if (!lease.transaction.empty()) {
+    by_transaction_[{lease.uid, lease.transaction}].insert(lease.id);
+  }
+  if (lease.state == LeaseState::kAvailable) return;
+  ++count_by_user_[lease.uid];
+  ++tenants_[lease.slice.device][TenantOf(lease)];
 }
 
 void LeaseBook::Unindex(const Lease& lease) {
@@ -58,6 +87,18 @@ void LeaseBook::Unindex(const Lease& lease) {
     if (of_process->second.empty()) by_process_.erase(of_process);
   }
   by_slice_.erase(lease.slice.id);
+  if (!lease.transaction.empty()) {
+    const auto of_transaction = by_transaction_.find({lease.uid, lease.transaction});
+    of_transaction->second.erase(lease.id);
+    if (of_transaction->second.empty()) by_transaction_.erase(of_transaction);
+  }
+  if (lease.state == LeaseState::kAvailable) return;
+  const auto count = count_by_user_.find(lease.uid);
+  if (--count->second == 0) count_by_user_.erase(count);
+  const auto tenants = tenants_.find(lease.slice.device);
+  const auto tenant = tenants->second.find(TenantOf(lease));
+  if (--tenant->second == 0) tenants->second.erase(tenant);
+  if (tenants->second.empty()) tenants_.erase(tenants);
 }
 
 void LeaseBook::Put(Lease lease) {
@@ -100,7 +141,7 @@ void LeaseBook::Remove(const std::string& id) {
 
 void LeaseBook::PutAvailable(const Slice& slice, uid_t uid) {
   Lease lease;
-  lease.id = NewUuid();
+  lease.id = rules_.new_id();
   lease.uid = uid;
   lease.holder = Holder::kManual;
   lease.state = LeaseState::kAvailable;
@@ -158,7 +199,8 @@ absl::Status LeaseBook::Delete(const Caller& caller, const std::string& name) {
 }
 
 // The slices of a request: named ones as they were cut, the others from what is free. All or none.
-absl::StatusOr<std::vector<Slice>> LeaseBook::Grant(absl::Span<const SliceRequest> slices) {
+absl::StatusOr<std::vector<Slice>> LeaseBook::Grant(const Caller& caller, Isolation at_least,
+                                                    absl::Span<const SliceRequest> slices) {
   std::vector<SliceRequest> ad_hoc;
   std::vector<std::string> taken;
   for (const SliceRequest& slice : slices) {
@@ -182,11 +224,18 @@ absl::StatusOr<std::vector<Slice>> LeaseBook::Grant(absl::Span<const SliceReques
                        twice ? "" : lease->tenant),
           shortage);
     }
+    HET_RETURN_IF_ERROR(CheckNeighbours(caller, at_least, lease->slice));
     taken.push_back(lease->id);
   }
   std::vector<Slice> fresh;
   if (!ad_hoc.empty()) {
     HET_ASSIGN_OR_RETURN(fresh, ledger_.TryAcquire(ad_hoc));
+  }
+  for (const Slice& slice : fresh) {
+    const absl::Status apart = CheckNeighbours(caller, at_least, slice);
+    if (apart.ok()) continue;
+    for (const Slice& given : fresh) (void)ledger_.Release(given.id);
+    return apart;
   }
   std::vector<Slice> granted;
   size_t next_fresh = 0, next_taken = 0;
@@ -211,12 +260,25 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
         "or "
         "lives in another pid namespace); ask with holder \"manual\"");
   }
-  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, Grant(slices));
+  const TransactionKey key = {caller.uid, terms.transaction};
+  if (!terms.transaction.empty()) {
+    HET_ASSIGN_OR_RETURN(const Decision decision, DecisionOf(key));
+    if (decision != Decision::kOpen) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "transaction ", terms.transaction, " was ",
+          decision == Decision::kConfirmed ? "confirmed" : "cancelled", "; begin another"));
+    }
+  }
+  HET_RETURN_IF_ERROR(CheckRoom(caller, slices.size()));
+  const Isolation at_least = terms.isolation_at_least.value_or(rules_.isolation_at_least);
+  HET_ASSIGN_OR_RETURN(const std::vector<Slice> granted, Grant(caller, at_least, slices));
   const int64_t now = clock_.BoottimeNanos();
   std::vector<Lease> leases;
   for (const Slice& slice : granted) {
     Lease lease;
-    lease.id = NewUuid();
+    lease.id = rules_.new_id();
+    lease.transaction = terms.transaction;
+    lease.isolation_at_least = at_least;
     lease.tenant = terms.tenant.empty() ? absl::StrCat("uid-", caller.uid) : terms.tenant;
     lease.uid = caller.uid;
     lease.pid = caller.process.pid;
@@ -231,7 +293,55 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
     leases.push_back(lease);
     Put(std::move(lease));
   }
+  if (terms.transaction.empty()) return leases;
+  for (Lease before : LeasesOf(key)) {
+    if (before.expiry_boottime == leases.front().expiry_boottime) continue;
+    before.expiry_boottime = leases.front().expiry_boottime;
+    Put(std::move(before));
+  }
   return leases;
+}
+
+absl::Status LeaseBook::CheckRoom(const Caller& caller, size_t more) const {
+  const auto count = count_by_user_.find(caller.uid);
+  const size_t held = count == count_by_user_.end() ? 0 : count->second;
+  if (caller.admin || held + more <= rules_.leases_per_user) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("user ", caller.uid, " has ", held, " leases and asked ", more,
+                   " more; hetd.toml allows ", rules_.leases_per_user));
+}
+
+// What keeps two slices apart is what one of them has: units of its own, or nothing but turns.
+absl::Status LeaseBook::CheckNeighbours(const Caller& caller, Isolation at_least,
+                                        const Slice& slice) const {
+  const std::string pool = ledger_.PoolOf(slice.device);
+  for (const auto& [device, tenants] : tenants_) {
+    if (device != slice.device && ledger_.PoolOf(device) != pool) continue;
+    for (const auto& [other, count] : tenants) {
+      const Isolation between = std::min(slice.isolation, other.isolation);  // the stronger one
+      if (other.uid == caller.uid) continue;
+      if (between <= at_least && between <= other.at_least) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "device ", slice.device, " has slices of user ", other.uid, ", from which this one (",
+          FormatShare(slice.share), ") would be kept apart by ", IsolationName(between),
+          " means only; you ask at least ", IsolationName(at_least), ", they ask at least ",
+          IsolationName(other.at_least), ". Ask for units of its own, for another device, or both ",
+          "with isolationAtLeast \"", IsolationName(between), "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::set<std::string> LeaseBook::ClosedTo(const Caller& caller,
+                                          const protocol::LeaseTerms& terms) const {
+  std::set<std::string> closed;
+  for (const DeviceInfo& device : ledger_.devices()) {
+    Slice slice;  // of the kind that is kept apart the least
+    slice.device = device.uuid;
+    const Isolation at_least = terms.isolation_at_least.value_or(rules_.isolation_at_least);
+    if (!CheckNeighbours(caller, at_least, slice).ok()) closed.insert(device.uuid);
+  }
+  return closed;
 }
 
 absl::StatusOr<std::vector<Lease>> LeaseBook::Find(const Caller& caller,
@@ -260,9 +370,7 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Find(const Caller& caller,
   return leases;
 }
 
-absl::StatusOr<std::vector<Lease>> LeaseBook::Confirm(const Caller& caller,
-                                                      const protocol::LeaseChange& change) {
-  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+void LeaseBook::Confirm(std::vector<Lease>& leases) {
   const int64_t now = clock_.BoottimeNanos();
   for (Lease& lease : leases) {
     if (lease.state == LeaseState::kConfirmed) continue;
@@ -271,12 +379,22 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Confirm(const Caller& caller,
     lease.expiry_boottime = lease.ttl_ms > 0 ? now + lease.ttl_ms * kNanosPerMilli : 0;
     Put(lease);
   }
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::Confirm(const Caller& caller,
+                                                      const protocol::LeaseChange& change) {
+  if (!change.transaction.empty()) return ConfirmAll({caller.uid, change.transaction});
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  HET_RETURN_IF_ERROR(CheckAlone(leases));
+  Confirm(leases);
   return leases;
 }
 
 absl::StatusOr<std::vector<Lease>> LeaseBook::Cancel(const Caller& caller,
                                                      const protocol::LeaseChange& change) {
+  if (!change.transaction.empty()) return CancelAll({caller.uid, change.transaction});
   HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  HET_RETURN_IF_ERROR(CheckAlone(leases));
   for (const Lease& lease : leases) {
     if (lease.state == LeaseState::kConfirmed) {
       return absl::FailedPreconditionError(
@@ -291,9 +409,63 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Cancel(const Caller& caller,
   return leases;
 }
 
+// ---- transactions ----
+
+absl::StatusOr<LeaseBook::Decision> LeaseBook::DecisionOf(const TransactionKey& key) {
+  if (const auto staged = decisions_.find(key); staged != decisions_.end()) {
+    return staged->second.decision;
+  }
+  HET_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                       store_.FindDecision(key.first, key.second));
+  if (!stored) return Decision::kOpen;
+  return *stored == kConfirmed ? Decision::kConfirmed : Decision::kCancelled;
+}
+
+std::vector<Lease> LeaseBook::LeasesOf(const TransactionKey& key) const {
+  std::vector<Lease> leases;
+  const auto ids = by_transaction_.find(key);
+  if (ids == by_transaction_.end()) return leases;
+  for (const std::string& id : ids->second) leases.push_back(leases_.at(id));
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::ConfirmAll(const TransactionKey& key) {
+  HET_ASSIGN_OR_RETURN(const Decision decision, DecisionOf(key));
+  std::vector<Lease> leases = LeasesOf(key);
+  if (decision == Decision::kConfirmed) return leases;
+  if (decision == Decision::kCancelled) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("transaction ", key.second,
+                     " was cancelled, was not confirmed in time, or lost one of its processes"));
+  }
+  if (leases.empty()) {
+    return absl::NotFoundError(absl::StrCat("no lease was tried in transaction ", key.second));
+  }
+  Confirm(leases);
+  decisions_[key] = {Decision::kConfirmed};
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> LeaseBook::CancelAll(const TransactionKey& key) {
+  HET_ASSIGN_OR_RETURN(const Decision decision, DecisionOf(key));
+  if (decision == Decision::kConfirmed) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("transaction ", key.second, " is confirmed; Release gives its leases up"));
+  }
+  std::vector<Lease> leases = LeasesOf(key);
+  for (Lease& lease : leases) {
+    Remove(lease.id);
+    lease.state = LeaseState::kCancelled;
+    lease.generation = ++generation_;
+  }
+  if (decision == Decision::kOpen) decisions_[key] = {Decision::kCancelled};
+  return leases;
+}
+
 absl::StatusOr<std::vector<Lease>> LeaseBook::Release(const Caller& caller,
                                                       const protocol::LeaseChange& change) {
   HET_ASSIGN_OR_RETURN(std::vector<Lease> leases, Find(caller, change));
+  HET_RETURN_IF_ERROR(CheckAlone(leases));
   for (Lease& lease : leases) {
     Remove(lease.id);
     lease.state = LeaseState::kExpired;
@@ -327,6 +499,11 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Resize(const Caller& caller,
                                                      const std::vector<protocol::LeaseRef>& refs,
                                                      const Sizes& sizes) {
   HET_ASSIGN_OR_RETURN(const std::vector<Lease> before, Find(caller, {"", refs, 0}));
+  for (const Lease& lease : before) {
+    if (lease.slice.name.empty() || caller.admin) continue;
+    return absl::PermissionDeniedError(absl::StrCat(
+        "slice ", lease.slice.name, " is as an administrator cut it; only one can change it"));
+  }
   std::vector<Lease> leases = before;
   for (size_t i = 0; i < leases.size(); ++i) {
     Lease& lease = leases[i];
@@ -351,13 +528,23 @@ void LeaseBook::PutBack(const std::vector<Lease>& before) {
   }
 }
 
-size_t LeaseBook::Reclaim(const std::vector<std::string>& ids, const char* reason) {
+// What is not decided ends whole.
+size_t LeaseBook::Reclaim(std::vector<std::string> ids, const char* reason) {
+  std::set<std::string> all(ids.begin(), ids.end());
   for (const std::string& id : ids) {
+    const Lease& lease = leases_.at(id);
+    if (lease.state != LeaseState::kTried || lease.transaction.empty()) continue;
+    const TransactionKey key = {lease.uid, lease.transaction};
+    decisions_[key] = {Decision::kCancelled, /*stands=*/true};
+    const std::set<std::string>& others = by_transaction_.at(key);
+    all.insert(others.begin(), others.end());
+  }
+  for (const std::string& id : all) {
     Log().info("lease {} of {} ended: {}", id, leases_.at(id).tenant, reason);
     reclaimed_.insert(id);
     Remove(id);
   }
-  return ids.size();
+  return all.size();
 }
 
 size_t LeaseBook::ReclaimProcess(const ProcessId& process) {
@@ -397,19 +584,27 @@ absl::Status LeaseBook::WriteBatch() {
   for (const auto& [key, reply] : replies_) {
     HET_RETURN_IF_ERROR(store_.PutReply(key.first, key.second, reply));
   }
+  for (const auto& [key, staged] : decisions_) {
+    const bool confirmed = staged.decision == Decision::kConfirmed;
+    HET_RETURN_IF_ERROR(
+        store_.PutDecision(key.first, key.second, confirmed ? kConfirmed : kCancelled));
+  }
   return store_.Commit(generation_, boot_id_);
 }
 
 absl::Status LeaseBook::Commit() {
+  Failpoint("commit.begin");
   const absl::Status written = WriteBatch();
   if (written.ok()) {
     dirty_.clear();
     reclaimed_.clear();
+    decisions_.clear();
     if (!store_status_.ok()) Log().warn("the store can be written again");
   } else {
     store_.Rollback();
     Undo();
     dirty_ = reclaimed_;  // to be written with the next batch
+    std::erase_if(decisions_, [](const auto& staged) { return !staged.second.stands; });
     if (store_status_.ok()) Log().error("new leases are refused: {}", written.ToString());
   }
   history_.clear();
@@ -452,6 +647,12 @@ void LeaseBook::Probe() {
   }
   store_status_ = store_.Heartbeat(generation_, boot_id_);
   if (store_status_.ok()) Log().warn("the store can be written again");
+}
+
+size_t LeaseBook::held() const {
+  size_t held = 0;
+  for (const auto& [uid, count] : count_by_user_) held += count;
+  return held;
 }
 
 const Lease* LeaseBook::FindBySlice(const std::string& slice_id) const {

@@ -12,6 +12,7 @@
 #define HET_DAEMON_LEASE_BOOK_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -23,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "daemon/process.h"
 #include "daemon/store.h"
 #include "partition/ledger.h"
@@ -35,12 +37,24 @@ inline constexpr int64_t kTryMillis = 30'000;  // a lease that nobody confirms e
 
 class LeaseBook {
  public:
-  LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id);
+  struct Rules {
+    size_t leases_per_user = 2048;  // of a user who is no administrator
+    // What must keep apart the slices of two users where a request says nothing.
+    Isolation isolation_at_least = Isolation::kDriver;
+    std::function<std::string()> new_id = NewUuid;
+  };
+
+  LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id)
+      : LeaseBook(ledger, store, clock, std::move(boot_id), Rules()) {}
+  LeaseBook(Ledger& ledger, Store& store, const Clock& clock, std::string boot_id, Rules rules);
 
   // Takes over what the store has, before anything else; see Reconcile.
   absl::Status Restore(const std::function<bool(const ProcessId&)>& is_alive);
 
-  // Each is all or none over its slices or leases.
+  // Each is all or none over its slices or leases. Acquire adds to its transaction, if it names
+  // one, as long as that is not decided, and gives all of it another kTryMillis. Confirm and Cancel
+  // decide it, once: the decision is on disk with the leases it is about, and a repeat finds it.
+  // A Cancel that comes first is remembered, so that an Acquire that comes later is refused.
   absl::StatusOr<std::vector<Lease>> Acquire(const Caller& caller,
                                              const protocol::LeaseTerms& terms,
                                              absl::Span<const SliceRequest> slices);
@@ -52,6 +66,10 @@ class LeaseBook {
                                              const protocol::LeaseChange& change);
   absl::StatusOr<std::vector<Lease>> Renew(const Caller& caller,
                                            const protocol::LeaseChange& change);
+
+  // Devices on which nothing keeps the caller's slices apart from those of other users as much as
+  // the terms ask.
+  std::set<std::string> ClosedTo(const Caller& caller, const protocol::LeaseTerms& terms) const;
 
   // Named slices: cut by an administrator, leased by name, and there again when the lease ends.
   // Create: AlreadyExists. Delete: NotFound, FailedPrecondition while it is leased. Both:
@@ -87,7 +105,9 @@ class LeaseBook {
   void KeepReply(uid_t uid, const std::string& request_id, Store::Reply reply);
 
   // Something is staged: of the books, or by others in the store.
-  bool HasUncommitted() const { return !dirty_.empty() || !replies_.empty() || store_.HasBatch(); }
+  bool HasUncommitted() const {
+    return !dirty_.empty() || !replies_.empty() || !decisions_.empty() || store_.HasBatch();
+  }
   // The reason why nothing can be recorded: new answers must not leave.
   absl::Status Commit();
   // The outcome of the last Commit or Probe.
@@ -96,6 +116,8 @@ class LeaseBook {
   void Probe();
 
   const std::map<std::string, Lease, std::less<>>& leases() const { return leases_; }
+  // Leases that somebody has.
+  size_t held() const;
   const Lease* FindBySlice(const std::string& slice_id) const;
   bool HasLeases(const ProcessId& process) const;
   std::vector<ProcessId> Processes() const;
@@ -112,8 +134,20 @@ class LeaseBook {
   void PutAvailable(const Slice& slice, uid_t uid);
   // The lease that has the named slice now, also the one that stands for nobody.
   const Lease* FindNamed(const std::string& name) const;
-  absl::StatusOr<std::vector<Slice>> Grant(absl::Span<const SliceRequest> slices);
-  size_t Reclaim(const std::vector<std::string>& ids, const char* reason);
+  absl::StatusOr<std::vector<Slice>> Grant(const Caller& caller, Isolation at_least,
+                                           absl::Span<const SliceRequest> slices);
+  absl::Status CheckNeighbours(const Caller& caller, Isolation at_least, const Slice& slice) const;
+  absl::Status CheckRoom(const Caller& caller, size_t more) const;
+  void Confirm(std::vector<Lease>& leases);
+  size_t Reclaim(std::vector<std::string> ids, const char* reason);
+
+  // A transaction is its user's.
+  using TransactionKey = std::pair<uid_t, std::string>;
+  enum class Decision { kOpen, kConfirmed, kCancelled };
+  absl::StatusOr<Decision> DecisionOf(const TransactionKey& key);
+  std::vector<Lease> LeasesOf(const TransactionKey& key) const;
+  absl::StatusOr<std::vector<Lease>> ConfirmAll(const TransactionKey& key);
+  absl::StatusOr<std::vector<Lease>> CancelAll(const TransactionKey& key);
   absl::Status WriteBatch();
   void Undo();
   void Index(const Lease& lease);
@@ -123,11 +157,25 @@ class LeaseBook {
   Store& store_;
   const Clock& clock_;
   const std::string boot_id_;
+  const Rules rules_;
 
   std::map<std::string, Lease, std::less<>> leases_;
   std::set<std::pair<int64_t, std::string>> by_expiry_;
   std::map<ProcessId, std::set<std::string>> by_process_;  // leases that live with a process
   std::map<std::string, std::string> by_slice_;
+  std::map<TransactionKey, std::set<std::string>> by_transaction_;
+  std::map<uid_t, size_t> count_by_user_;
+  // Who shares a device: how many leases of a user, of a kind of slice, with a wish.
+  struct Tenant {
+    uid_t uid = 0;
+    Isolation isolation = Isolation::kCooperative;  // of the slice
+    Isolation at_least = Isolation::kCooperative;
+    friend auto operator<=>(const Tenant&, const Tenant&) = default;
+  };
+  static Tenant TenantOf(const Lease& lease) {
+    return {lease.uid, lease.slice.isolation, lease.isolation_at_least};
+  }
+  std::map<std::string, std::map<Tenant, size_t>> tenants_;  // by device
   uint64_t generation_ = 0;
   uint64_t freed_ = 0;
   uint64_t changes_ = 0;
@@ -137,6 +185,11 @@ class LeaseBook {
   std::vector<std::pair<std::string, std::optional<Lease>>> history_;  // what they were before
   std::set<std::string> reclaimed_;  // not brought back by a failed commit
   std::map<std::pair<uid_t, std::string>, Store::Reply> replies_;
+  struct StagedDecision {
+    Decision decision = Decision::kOpen;
+    bool stands = false;  // not taken back by a failed commit: its leases are gone in any case
+  };
+  std::map<TransactionKey, StagedDecision> decisions_;
   absl::Status store_status_;
 };
 

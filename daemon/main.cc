@@ -8,6 +8,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/interface.h"
@@ -60,6 +61,12 @@ int Main(int argc, char** argv) {
       return 1;
     }
     options.config = *std::move(read);
+    options.discovery.check_ms = options.config.health_interval_ms;
+  }
+  const char* failpoint = std::getenv("HET_FAILPOINT");  // for tests of what a death leaves
+  if (failpoint != nullptr && !DieAtFailpoint(failpoint)) {
+    fprintf(stderr, "hetd: HET_FAILPOINT must be a name, or name:count\n");
+    return 2;
   }
   auto daemon = Daemon::Start(std::move(options));
   if (!daemon.ok()) {

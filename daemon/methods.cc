@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/uuid.h"
@@ -85,13 +86,14 @@ std::string Digest(const Json& parameters) { return UuidFromName(PrintJson(param
 }  // namespace
 
 Methods::Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock,
-                 Hooks hooks)
+                 Hooks hooks, size_t waiting_per_user)
     : ledger_(ledger),
       book_(book),
       arbiters_(arbiters),
       clock_(clock),
       hooks_(std::move(hooks)),
-      started_(clock.MonotonicNanos()) {}
+      started_(clock.MonotonicNanos()),
+      line_(waiting_per_user) {}
 
 const std::map<std::string, Methods::Entry, std::less<>>& Methods::Table() {
   constexpr Known kNothing = {};
@@ -167,7 +169,7 @@ void Methods::SetKnown(Known known) {
   std::vector<Held> held = std::move(held_);
   held_.clear();
   for (Held& entry : held) {
-    if (!server_->IsOpen(entry.call.connection)) continue;
+    if (!answers_->IsOpen(entry.call.connection)) continue;
     if (Knows(entry.needs)) {
       (this->*Table().at(entry.call.method).handler)(entry.call);
     } else {
@@ -186,9 +188,7 @@ void Methods::GetInfo(const Call& call) {
   info.pid = static_cast<uint64_t>(getpid());
   info.uptime_seconds = static_cast<double>(clock_.MonotonicNanos() - started_) * 1e-9;
   info.devices = ledger_.devices().size();
-  for (const auto& [id, lease] : book_.leases()) {
-    if (lease.state != LeaseState::kAvailable) ++info.leases;
-  }
+  info.leases = book_.held();
   info.waiting = line_.size();
   info.discovering = !known_.devices;
   if (!book_.store_status().ok()) info.store_error = std::string(book_.store_status().message());
@@ -209,27 +209,39 @@ void Methods::ListDevices(const Call& call) {
   });
 }
 
+// Who is no administrator sees what is theirs, and the named slices that they may acquire.
+bool Methods::MaySee(const Caller& caller, const Lease* lease) {
+  if (caller.admin) return true;
+  return lease != nullptr && (lease->uid == caller.uid || lease->state == LeaseState::kAvailable);
+}
+
 void Methods::ListSlices(const Call& call) {
-  StreamLater(call.connection, StreamOf("slices", ledger_.slices(), [this](const Slice& slice) {
-                protocol::SliceRow row;
-                row.slice = slice;
-                if (const Lease* lease = book_.FindBySlice(slice.id)) {
-                  row.state = lease->state;
-                  if (row.state != LeaseState::kAvailable) row.lease = lease->id;
-                  row.tenant = lease->tenant;
-                  row.usage = arbiters_.UsageOf(*lease);
-                }
-                row.slice.cores = ledger_.CoresOf(slice);
-                if (const auto device = ledger_.FindDevice(slice.device); device.ok()) {
-                  row.enforcement = EnforcementOf(row.slice, **device);
-                }
-                return protocol::ToJson(row);
-              }));
+  StreamLater(call.connection, StreamOf("slices", ledger_.slices(),
+                                        [this, caller = call.caller](const Slice& slice) -> Json {
+                                          const Lease* lease = book_.FindBySlice(slice.id);
+                                          if (!MaySee(caller, lease)) return nullptr;
+                                          protocol::SliceRow row;
+                                          row.slice = slice;
+                                          if (lease != nullptr) {
+                                            row.state = lease->state;
+                                            if (row.state != LeaseState::kAvailable)
+                                              row.lease = lease->id;
+                                            row.tenant = lease->tenant;
+                                            row.usage = arbiters_.UsageOf(*lease);
+                                          }
+                                          row.slice.cores = ledger_.CoresOf(slice);
+                                          if (const auto device = ledger_.FindDevice(slice.device);
+                                              device.ok()) {
+                                            row.enforcement = EnforcementOf(row.slice, **device);
+                                          }
+                                          return protocol::ToJson(row);
+                                        }));
 }
 
 void Methods::ListLeases(const Call& call) {
-  StreamLater(call.connection, StreamOf("leases", book_.leases(), [this](const Lease& lease) {
-                return lease.state == LeaseState::kAvailable
+  StreamLater(call.connection,
+              StreamOf("leases", book_.leases(), [this, caller = call.caller](const Lease& lease) {
+                return lease.state == LeaseState::kAvailable || !MaySee(caller, &lease)
                            ? Json(nullptr)
                            : ToJson(lease, clock_.BoottimeNanos());
               }));
@@ -408,7 +420,8 @@ void Methods::PlanModel(const Call& call) {
 
 absl::StatusOr<Json> Methods::LeaseModel(const Caller& caller, const ModelRequest& request) {
   HET_RETURN_IF_ERROR(PrepareHolder(caller, request.terms));
-  HET_ASSIGN_OR_RETURN(ModelDecision decision, DecideModel(request, ledger_));
+  HET_ASSIGN_OR_RETURN(ModelDecision decision,
+                       DecideModel(request, ledger_, book_.ClosedTo(caller, request.terms)));
   HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
                        book_.Acquire(caller, request.terms, decision.slices));
   for (size_t i = 0; i < leases.size(); ++i) decision.plan.stages[i].lease = leases[i].id;
@@ -439,10 +452,8 @@ void Methods::AcquireModel(const Call& call) {
   waiting.parameters = call.parameters;
   waiting.deadline_monotonic = clock_.MonotonicNanos() + request->wait_ms * 1'000'000;
   waiting.refusal = reply.status();
-  if (!line_.Join(std::move(waiting))) {
-    AnswerLater(call.connection, absl::ResourceExhaustedError(absl::StrCat(
-                                     kMaxWaiting, " requests wait already; try again later")));
-  }
+  const absl::Status joined = line_.Join(std::move(waiting));
+  if (!joined.ok()) AnswerLater(call.connection, joined);
 }
 
 void Methods::TryFirstInLine() {
@@ -487,7 +498,8 @@ void Methods::ListLinks(const Call& call) {
   const auto measure = JsonBool(call.parameters, "measure");
   if (!measure.ok()) return AnswerLater(call.connection, measure.status());
   const auto answer = [this, connection = call.connection] {
-    if (server_->IsOpen(connection)) StreamLater(connection, StreamOfRows("links", hooks_.links()));
+    if (answers_->IsOpen(connection))
+      StreamLater(connection, StreamOfRows("links", hooks_.links()));
   };
   if (!*measure) return answer();
   hooks_.measure_links(answer);
@@ -571,11 +583,11 @@ void Methods::StreamLater(ConnectionId connection, Stream stream) {
 
 void Methods::Send(Pending pending, const absl::Status& written) {
   if (pending.durable && !written.ok()) {
-    server_->Answer(pending.connection, protocol::ErrorReply(written));
+    answers_->Answer(pending.connection, protocol::ErrorReply(written), {});
   } else if (pending.stream) {
-    server_->AnswerInPages(pending.connection, std::move(pending.stream));
+    answers_->AnswerInPages(pending.connection, std::move(pending.stream));
   } else {
-    server_->Answer(pending.connection, pending.message, std::move(pending.descriptors));
+    answers_->Answer(pending.connection, pending.message, std::move(pending.descriptors));
   }
 }
 
@@ -590,7 +602,9 @@ void Methods::Flush() {
     }
     std::vector<Pending> pending = std::move(pending_);
     pending_.clear();
+    if (!pending.empty()) Failpoint("answer.before");
     for (Pending& answer : pending) Send(std::move(answer), written);
+    if (!pending.empty()) Failpoint("answer.after");
     // With a store that cannot be written nobody in the line can be served.
     const bool may_fit = retry_line_ || freed_seen_ != book_.freed();
     if (!may_fit || line_.first() == nullptr || !written.ok()) return;

@@ -13,9 +13,9 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "daemon/answers.h"
 #include "daemon/arbiters.h"
 #include "daemon/lease_book.h"
-#include "daemon/server.h"
 #include "daemon/waiting_line.h"
 #include "partition/ledger.h"
 
@@ -33,9 +33,10 @@ class Methods final : public RequestHandler {
     std::function<std::vector<Json>()> telemetry;
   };
 
-  Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks);
+  Methods(Ledger& ledger, LeaseBook& book, Arbiters& arbiters, const Clock& clock, Hooks hooks,
+          size_t waiting_per_user = kMaxWaiting);
   // Before the first request.
-  void AnswerThrough(Server* server) { server_ = server; }
+  void AnswerThrough(Answers* answers) { answers_ = answers; }
 
   void OnRequest(ConnectionId connection, const Caller& caller, const Json& request) override;
   void OnGone(ConnectionId connection) override;
@@ -81,6 +82,7 @@ class Methods final : public RequestHandler {
   static const std::map<std::string, Entry, std::less<>>& Table();
   bool Knows(const Known& needs) const;
 
+  static bool MaySee(const Caller& caller, const Lease* lease);
   void GetInfo(const Call& call);
   void ListDevices(const Call& call);
   void ListSlices(const Call& call);
@@ -135,7 +137,7 @@ class Methods final : public RequestHandler {
   Arbiters& arbiters_;
   const Clock& clock_;
   const Hooks hooks_;
-  Server* server_ = nullptr;
+  Answers* answers_ = nullptr;
   const int64_t started_;
   Known known_;
   std::vector<Held> held_;

@@ -129,9 +129,11 @@ double LayerMs(const ModelLayer& layer, const Offer& offer) {
   return 1e3 * std::max(bytes / rates.bytes_per_s, layer.flops / rates.flops_per_s) / fraction;
 }
 
-std::vector<Offer> OffersFor(const ModelRequest& request, const Ledger& ledger) {
+std::vector<Offer> OffersFor(const ModelRequest& request, const Ledger& ledger,
+                             const std::set<std::string>& closed) {
   std::vector<Offer> offers;
   for (const DeviceInfo& device : ledger.devices()) {
+    if (closed.contains(device.uuid)) continue;
     Offer offer = {&device, ledger.FreeOf(device)};
     offer.amount.share = std::min(offer.amount.share, request.max_share);
     if (offer.amount.share.parts() < kSmallestShareParts || offer.amount.memory_bytes < kMiB) {
@@ -178,8 +180,9 @@ scheduler::Instance InstanceFor(const ModelRequest& request, const std::vector<O
   return instance;
 }
 
-absl::StatusOr<ModelDecision> DecideModel(const ModelRequest& request, const Ledger& ledger) {
-  const std::vector<Offer> offers = OffersFor(request, ledger);
+absl::StatusOr<ModelDecision> DecideModel(const ModelRequest& request, const Ledger& ledger,
+                                          const std::set<std::string>& closed) {
+  const std::vector<Offer> offers = OffersFor(request, ledger, closed);
   const scheduler::Instance instance = InstanceFor(request, offers);
   const absl::StatusOr<scheduler::Plan> plan = PlanOn(offers, instance);
   if (plan.ok()) return DecisionFrom(*plan, instance, offers);

@@ -9,6 +9,8 @@
 #ifndef HET_DAEMON_MODEL_ACQUIRE_H_
 #define HET_DAEMON_MODEL_ACQUIRE_H_
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,7 +36,9 @@ struct Offer {
   const DeviceInfo* device = nullptr;
   Amount amount;
 };
-std::vector<Offer> OffersFor(const protocol::ModelRequest& request, const Ledger& ledger);
+// `closed`: devices that the caller may not use now, by UUID.
+std::vector<Offer> OffersFor(const protocol::ModelRequest& request, const Ledger& ledger,
+                             const std::set<std::string>& closed = {});
 
 // Milliseconds of one layer on the offered part of a device.
 double LayerMs(const protocol::ModelLayer& layer, const Offer& offer);
@@ -45,7 +49,8 @@ scheduler::Instance InstanceFor(const protocol::ModelRequest& request,
 // ResourceExhausted with a Shortage (memory over all devices) when it does not fit what is free;
 // never_fits when it would not fit with everything free.
 absl::StatusOr<ModelDecision> DecideModel(const protocol::ModelRequest& request,
-                                          const Ledger& ledger);
+                                          const Ledger& ledger,
+                                          const std::set<std::string>& closed = {});
 
 }  // namespace het::daemon
 

@@ -198,6 +198,7 @@ void Monitor::OnLine(Backend& backend, absl::string_view line) {
     latest_[sample->uuid] = *sample;
     samples.push_back(*std::move(sample));
   }
+  backend.spoke = backend.spoke || !samples.empty();
   backend.restart_ms = options_.first_restart_ms;
   Recovered(backend);
   events_.on_sample(backend.name, samples);

@@ -47,6 +47,11 @@ class Monitor {
   // first line is a return.
   void Watch(const std::string& backend, bool failing);
   void Stop();
+  // Whether its sensors told of this backend's devices, and are asked on.
+  bool Watches(const std::string& backend) const {
+    const auto entry = backends_.find(backend);
+    return entry != backends_.end() && entry->second->spoke && !entry->second->silent_for_good;
+  }
 
   // The last sample of every device, by UUID.
   const std::map<std::string, Telemetry>& latest() const { return latest_; }
@@ -60,7 +65,8 @@ class Monitor {
     uv_timer_t* timer = nullptr;
     int64_t restart_ms = 0;
     bool failing = false;
-    bool silent_for_good = false;  // has no sensors
+    bool spoke = false;            // has sensors
+    bool silent_for_good = false;  // has none
   };
 
   void StartChild(Backend& backend);

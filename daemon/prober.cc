@@ -18,8 +18,9 @@ constexpr size_t kMaxOutput = size_t{4} << 20;
 // frees itself when it has exited and libuv has closed its three handles.
 class Run {
  public:
-  static void Start(uv_loop_t* loop, const ProbeCommand& command, OnProbed done) {
-    auto* run = new Run(command, std::move(done));
+  static void Start(uv_loop_t* loop, const ProbeCommand& command, OnProbed done,
+                    std::function<void()> gone) {
+    auto* run = new Run(command, std::move(done), std::move(gone));
     uv_pipe_init(loop, &run->output_, 0);
     uv_timer_init(loop, &run->timer_);
     run->output_.data = run->timer_.data = run->process_.data = run;
@@ -36,7 +37,8 @@ class Run {
   }
 
  private:
-  Run(ProbeCommand command, OnProbed done) : command_(std::move(command)), done_(std::move(done)) {
+  Run(ProbeCommand command, OnProbed done, std::function<void()> gone)
+      : command_(std::move(command)), done_(std::move(done)), gone_(std::move(gone)) {
     memset(&process_, 0, sizeof(process_));
   }
 
@@ -113,6 +115,7 @@ class Run {
   void MaybeFinish() {
     if (!exited_ || !read_all_ || finished_) return;
     finished_ = true;
+    if (gone_) gone_();
     Report();
     uv_close(reinterpret_cast<uv_handle_t*>(&output_), OnClosed);
     uv_close(reinterpret_cast<uv_handle_t*>(&timer_), OnClosed);
@@ -131,6 +134,7 @@ class Run {
 
   ProbeCommand command_;
   const OnProbed done_;
+  const std::function<void()> gone_;
   uv_process_t process_;
   uv_pipe_t output_;
   uv_timer_t timer_;
@@ -157,8 +161,9 @@ std::string ProbeBinary() {
   return self.substr(0, self.rfind('/') + 1) + "het-probe";
 }
 
-void StartProbe(uv_loop_t* loop, const ProbeCommand& command, OnProbed done) {
-  Run::Start(loop, command, std::move(done));
+void StartProbe(uv_loop_t* loop, const ProbeCommand& command, OnProbed done,
+                std::function<void()> gone) {
+  Run::Start(loop, command, std::move(done), std::move(gone));
 }
 
 }  // namespace het::daemon

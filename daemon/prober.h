@@ -2,7 +2,7 @@
 // takes too long is killed: a driver can hang, hetd cannot.
 //
 // Ownership: Start owns the run; the callback is called exactly once, on the loop, also when the
-// child cannot be started. Threads: the loop's.
+// child cannot be started; `gone` when the child has ended. Threads: the loop's.
 #ifndef HET_DAEMON_PROBER_H_
 #define HET_DAEMON_PROBER_H_
 
@@ -14,23 +14,15 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "daemon/environment.h"
 
 namespace het::daemon {
 
 // Next to this program's own binary, or $HET_PROBE.
 std::string ProbeBinary();
 
-struct ProbeCommand {
-  std::string binary;
-  std::vector<std::string> arguments;
-  int64_t limit_ms = 5000;
-};
-
-// What the child printed on stdout (at most 4 MiB); DeadlineExceeded when it was killed, Internal
-// when it crashed or failed, Unavailable when it could not be started.
-using OnProbed = std::function<void(absl::StatusOr<std::string>)>;
-
-void StartProbe(uv_loop_t* loop, const ProbeCommand& command, OnProbed done);
+void StartProbe(uv_loop_t* loop, const ProbeCommand& command, OnProbed done,
+                std::function<void()> gone = nullptr);
 
 }  // namespace het::daemon
 

@@ -1,5 +1,8 @@
 #include "daemon/reconcile.h"
 
+#include <set>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace het::daemon {
@@ -18,6 +21,10 @@ std::string ReasonToEnd(const Lease& lease, const RestartFacts& facts) {
   return "";
 }
 
+bool IsUndecided(const Lease& lease) {
+  return lease.state == LeaseState::kTried && !lease.transaction.empty();
+}
+
 }  // namespace
 
 bool IsSameBoot(const std::string& stored_id, int64_t stored_boottime, const std::string& id,
@@ -28,6 +35,7 @@ bool IsSameBoot(const std::string& stored_id, int64_t stored_boottime, const std
 
 Reconciled Reconcile(const std::vector<Lease>& stored, const RestartFacts& facts) {
   Reconciled result;
+  std::set<std::pair<uid_t, std::string>> broken;  // transactions
   for (Lease lease : stored) {
     if (lease.expiry_boottime != 0 && !facts.same_boot) {
       lease.expiry_boottime += facts.now_boottime - facts.last_boottime;
@@ -36,9 +44,19 @@ Reconciled Reconcile(const std::vector<Lease>& stored, const RestartFacts& facts
     if (reason.empty()) {
       result.kept.push_back(std::move(lease));
     } else {
+      if (IsUndecided(lease)) broken.emplace(lease.uid, lease.transaction);
       result.ended.push_back({std::move(lease), std::move(reason)});
     }
   }
+  std::vector<Lease> kept;
+  for (Lease& lease : result.kept) {
+    if (IsUndecided(lease) && broken.contains({lease.uid, lease.transaction})) {
+      result.ended.push_back({std::move(lease), "another lease of its transaction ended"});
+    } else {
+      kept.push_back(std::move(lease));
+    }
+  }
+  result.kept = std::move(kept);
   return result;
 }
 

@@ -36,6 +36,7 @@ struct Reconciled {
 
 // A process's lease ends with the process, and with the boot. One with an expiry keeps what it had
 // left when the store was last written, so a reboot lengthens it by the time the machine was down.
+// When a tried lease of a transaction ends, all of the transaction does.
 Reconciled Reconcile(const std::vector<Lease>& stored, const RestartFacts& facts);
 
 }  // namespace het::daemon

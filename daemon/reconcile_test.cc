@@ -36,6 +36,21 @@ TEST(Reconcile, EndsTheLeasesOfDeadProcesses) {
   EXPECT_EQ(result.ended[0].reason, "process 42 has ended");
 }
 
+TEST(Reconcile, EndsAnUndecidedTransactionWhole) {
+  Lease of_process = Make("p", Holder::kProcess);
+  Lease manual = Make("m", Holder::kManual);
+  Lease of_another = Make("a", Holder::kManual);
+  Lease confirmed = Make("c", Holder::kManual);
+  for (Lease* lease : {&of_process, &manual, &confirmed}) lease->transaction = "t";
+  of_another.transaction = "u";
+  of_process.state = manual.state = of_another.state = LeaseState::kTried;
+  const auto result = Reconcile({manual, of_process, of_another, confirmed},
+                                Facts(/*same_boot=*/true, /*alive=*/false));
+  ASSERT_EQ(result.kept.size(), 2u);
+  EXPECT_EQ(result.kept[0].id, "a");
+  EXPECT_EQ(result.kept[1].id, "c");
+}
+
 TEST(Reconcile, EndsEveryProcessLeaseOfTheLastBoot) {
   // Even if a process of that number and start time lives now: it is another one.
   const auto result =

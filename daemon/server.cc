@@ -1,10 +1,13 @@
 #include "daemon/server.h"
 
+#include <grp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +24,24 @@ namespace {
 
 constexpr size_t kBlockBytes = size_t{64} << 10;
 constexpr int kBacklog = 512;
+constexpr size_t kConnectionsForAdmins = 64;  // when the others have taken all
+constexpr double kBurstSeconds = 4;
+constexpr uint64_t kHeldBackMs = 10;
+constexpr size_t kUsersRemembered = 4096;
+
+absl::Status OpenDoor(const std::string& path, Server::Door door) {
+  if (door == Server::Door::kAdmins) {
+    const group* admins = getgrnam("het-admin");
+    // Where that group is not there, or hetd is not of it, the door is for hetd's own group.
+    if (admins != nullptr && chown(path.c_str(), static_cast<uid_t>(-1), admins->gr_gid) != 0) {
+      Log().warn("{} is not for the group het-admin: {}", path, std::strerror(errno));
+    }
+  }
+  if (chmod(path.c_str(), door == Server::Door::kAdmins ? 0660 : 0666) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot set the mode of ", path));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -35,10 +56,14 @@ class Server::Connection {
 
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&pipe_); }
 
-  absl::Status Start() {
+  absl::Status Start(Door door) {
     uv_os_fd_t fd = -1;
     uv_fileno(reinterpret_cast<uv_handle_t*>(&pipe_), &fd);
     HET_ASSIGN_OR_RETURN(caller_, PeerOf(fd));
+    if (door == Door::kAdmins) caller_.admin = true;
+    HET_RETURN_IF_ERROR(server_.CheckRoom(caller_));
+    ++server_.users_[caller_.uid].connections;
+    counted_ = true;
     uv_read_start(stream(), OnAllocate, OnRead);
     return absl::OkStatus();
   }
@@ -59,12 +84,17 @@ class Server::Connection {
     closing_ = true;
     uv_close(reinterpret_cast<uv_handle_t*>(&pipe_), OnClosed);
     uv_close(reinterpret_cast<uv_handle_t*>(&timer_), OnClosed);
-    server_.Gone(id_);
+    server_.Gone(id_, caller_, counted_);
   }
 
   // Hands over one request if there is one and none is being worked on.
   void TakeRequest() {
-    if (closing_ || busy_) return;
+    if (closing_ || busy_ || held_back_) return;
+    if (reader_.HasFrame() && !server_.MayAsk(id_, caller_)) {
+      held_back_ = true;
+      uv_timer_stop(&timer_);
+      return;
+    }
     auto frame = reader_.Next();
     if (!frame.ok()) return Refuse(frame.status());
     if (!frame->has_value()) return WatchPartialFrame();
@@ -78,6 +108,13 @@ class Server::Connection {
     oneway_ = flag("oneway");
     more_ = flag("more");
     server_.handler_.OnRequest(id_, caller_, request);
+  }
+
+  // Its user may ask again.
+  void Resume() {
+    held_back_ = false;
+    if (paused_ && !busy_) ReadOn();
+    TakeRequest();
   }
 
   void Answer(const Json& message, const std::vector<UniqueFd>& descriptors = {}) {
@@ -163,11 +200,13 @@ class Server::Connection {
     if (!answered_) return;
     uv_timer_stop(&timer_);
     busy_ = answered_ = false;
-    if (paused_) {
-      paused_ = false;
-      uv_read_start(stream(), OnAllocate, OnRead);
-    }
+    if (paused_) ReadOn();
     if (reader_.buffered() > 0) server_.Schedule(id_);
+  }
+
+  void ReadOn() {
+    paused_ = false;
+    uv_read_start(stream(), OnAllocate, OnRead);
   }
 
   void WatchPartialFrame() {
@@ -192,7 +231,8 @@ class Server::Connection {
     if (size < 0) return connection->Close();
     connection->reader_.Feed(absl::string_view(buffer->base, static_cast<size_t>(size)));
     // Reading goes on during a request, so that a client that leaves is noticed; not without bound.
-    if (connection->busy_ && connection->reader_.buffered() > protocol::kMaxFrameBytes) {
+    if ((connection->busy_ || connection->held_back_) &&
+        connection->reader_.buffered() > protocol::kMaxFrameBytes) {
       connection->paused_ = true;
       uv_read_stop(stream);
     }
@@ -217,20 +257,22 @@ class Server::Connection {
   bool oneway_ = false;    // of that request
   bool more_ = false;
   bool paused_ = false;
+  bool held_back_ = false;  // its user asks more often than they may
   bool closing_ = false;
+  bool counted_ = false;  // among its user's connections
   int closed_handles_ = 0;
 };
 
 Server::Server(uv_loop_t* loop, RequestHandler& handler, Limits limits)
     : loop_(loop), handler_(handler), limits_(limits), block_(new char[kBlockBytes]) {
-  uv_pipe_init(loop_, &listener_, 0);
   uv_idle_init(loop_, &idle_);
-  listener_.data = idle_.data = this;
+  uv_timer_init(loop_, &slow_timer_);
+  idle_.data = slow_timer_.data = this;
 }
 
 Server::~Server() { Close(); }
 
-absl::Status Server::Listen(const std::string& path) {
+absl::Status Server::Listen(const std::string& path, Door door) {
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return absl::InvalidArgumentError(absl::StrCat("the socket path ", path, " is longer than ",
                                                    sizeof(sockaddr_un::sun_path) - 1,
@@ -239,43 +281,90 @@ absl::Status Server::Listen(const std::string& path) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("cannot replace ", path));
   }
-  int error = uv_pipe_bind(&listener_, path.c_str());
-  if (error == 0)
-    error = uv_listen(reinterpret_cast<uv_stream_t*>(&listener_), kBacklog, OnConnect);
+  auto listener = std::make_unique<Listener>();
+  listener->server = this;
+  listener->door = door;
+  uv_pipe_init(loop_, &listener->pipe, 0);
+  listener->pipe.data = listener.get();
+  listeners_.push_back(std::move(listener));
+  Listener& made = *listeners_.back();
+  // Nobody passes an administrators' door before it has its mode.
+  const mode_t mask = umask(0177);
+  int error = uv_pipe_bind(&made.pipe, path.c_str());
+  umask(mask);
+  if (error == 0) {
+    made.path = path;
+    HET_RETURN_IF_ERROR(OpenDoor(path, door));
+    error = uv_listen(reinterpret_cast<uv_stream_t*>(&made.pipe), kBacklog, OnConnect);
+  }
   if (error != 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen at ", path, ": ", uv_strerror(error)));
   }
-  path_ = path;
-  listening_ = true;
-  if (chmod(path.c_str(), 0666) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("cannot set the mode of ", path));
-  }
   return absl::OkStatus();
 }
 
-void Server::OnConnect(uv_stream_t* listener, int status) {
-  auto* server = static_cast<Server*>(listener->data);
+void Server::OnConnect(uv_stream_t* stream, int status) {
+  auto* listener = static_cast<Listener*>(stream->data);
   if (status < 0) {
     Log().warn("cannot accept a connection: {}", uv_strerror(status));
     return;
   }
-  server->Accept();
+  listener->server->Accept(*listener);
 }
 
-void Server::Accept() {
+void Server::Accept(Listener& listener) {
   auto* connection = new Connection(*this, next_id_++);
   const ConnectionId id = next_id_ - 1;
   connections_.emplace(id, connection);
-  if (uv_accept(reinterpret_cast<uv_stream_t*>(&listener_), connection->stream()) != 0) {
+  if (uv_accept(reinterpret_cast<uv_stream_t*>(&listener.pipe), connection->stream()) != 0) {
     return connection->Close();
   }
-  if (connections_.size() > limits_.connections) {
-    return connection->Refuse(absl::ResourceExhaustedError(
-        absl::StrCat("hetd has ", limits_.connections, " connections, which is its limit")));
-  }
-  const absl::Status started = connection->Start();
+  const absl::Status started = connection->Start(listener.door);
   if (!started.ok()) connection->Refuse(started);
+}
+
+// The new connection is among connections_ already.
+absl::Status Server::CheckRoom(const Caller& caller) {
+  const size_t room = limits_.connections + (caller.admin ? kConnectionsForAdmins : 0);
+  if (connections_.size() > room) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("hetd has ", limits_.connections, " connections, which is its limit"));
+  }
+  const auto user = users_.find(caller.uid);
+  if (caller.admin || user == users_.end()) return absl::OkStatus();
+  if (user->second.connections < limits_.connections_per_user) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("user ", caller.uid, " has ",
+                                                   user->second.connections,
+                                                   " connections, which is what a user may have"));
+}
+
+bool Server::MayAsk(ConnectionId connection, const Caller& caller) {
+  if (caller.admin) return true;
+  User& user = users_[caller.uid];
+  const double rate = limits_.requests_per_second_per_user;
+  const uint64_t now = uv_now(loop_);
+  if (user.filled_ms == 0) user.tokens = rate * kBurstSeconds;
+  user.tokens += rate * static_cast<double>(now - std::min(now, user.filled_ms)) / 1000;
+  user.tokens = std::min(user.tokens, rate * kBurstSeconds);
+  user.filled_ms = now;
+  if (user.tokens >= 1) {
+    user.tokens -= 1;
+    return true;
+  }
+  held_back_.push_back(connection);
+  if (!uv_is_active(reinterpret_cast<uv_handle_t*>(&slow_timer_))) {
+    uv_timer_start(&slow_timer_, OnSlowTimer, kHeldBackMs, 0);
+  }
+  return false;
+}
+
+void Server::OnSlowTimer(uv_timer_t* timer) {
+  auto* server = static_cast<Server*>(timer->data);
+  for (const ConnectionId id : std::exchange(server->held_back_, {})) {
+    const auto it = server->connections_.find(id);
+    if (it != server->connections_.end()) it->second->Resume();
+  }
 }
 
 void Server::Schedule(ConnectionId connection) {
@@ -294,8 +383,13 @@ void Server::OnIdle(uv_idle_t* idle) {
   }
 }
 
-void Server::Gone(ConnectionId connection) {
+void Server::Gone(ConnectionId connection, const Caller& caller, bool counted) {
   connections_.erase(connection);
+  // What a user has used of their rate is remembered until they have been away for a while.
+  if (counted) --users_[caller.uid].connections;
+  if (users_.size() > kUsersRemembered) {
+    std::erase_if(users_, [](const auto& user) { return user.second.connections == 0; });
+  }
   if (!closed_) handler_.OnGone(connection);
 }
 
@@ -313,9 +407,12 @@ void Server::AnswerInPages(ConnectionId connection, Stream stream) {
 void Server::Close() {
   if (closed_) return;
   closed_ = true;
-  if (listening_) unlink(path_.c_str());
-  uv_close(reinterpret_cast<uv_handle_t*>(&listener_), nullptr);
+  for (const std::unique_ptr<Listener>& listener : listeners_) {
+    if (!listener->path.empty()) unlink(listener->path.c_str());
+    uv_close(reinterpret_cast<uv_handle_t*>(&listener->pipe), nullptr);
+  }
   uv_close(reinterpret_cast<uv_handle_t*>(&idle_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&slow_timer_), nullptr);
   while (!connections_.empty()) connections_.begin()->second->Close();
 }
 

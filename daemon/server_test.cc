@@ -2,15 +2,19 @@
 #include "daemon/server.h"
 
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 
 #include "base/clock.h"
 #include "daemon/test_directory.h"
+#include "protocol/descriptors.h"
 #include "protocol/frame.h"
 
 namespace het::daemon {
@@ -51,7 +55,10 @@ class ServerTest : public testing::Test {
     uv_loop_init(&loop_);
     Server::Limits limits;
     limits.connections = 4;
+    limits.connections_per_user = 2;
+    limits.requests_per_second_per_user = 5;
     limits.frame_ms = 150;
+    chmod(directory_.path().c_str(), 0755);
     server_ = std::make_unique<Server>(&loop_, handler_, limits);
     handler_.server = server_.get();
     EXPECT_TRUE(server_->Listen(path()).ok());
@@ -71,6 +78,13 @@ class ServerTest : public testing::Test {
     path().copy(address.sun_path, sizeof(address.sun_path) - 1);
     EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     clients_.push_back(fd);
+    return fd;
+  }
+  // The kernel notes who connects.
+  int ConnectAs(uid_t uid) {
+    EXPECT_EQ(seteuid(uid), 0) << "needs root to become a second user";
+    const int fd = Connect();
+    EXPECT_EQ(seteuid(0), 0);
     return fd;
   }
   // Runs the loop until `done`, at most ten seconds.
@@ -192,10 +206,96 @@ TEST_F(ServerTest, NoticesThatAClientThatWaitsIsGone) {
 }
 
 TEST_F(ServerTest, RefusesMoreConnectionsThanItsLimit) {
-  for (int i = 0; i < 4; ++i) Connect();
-  const int fifth = Connect();
-  EXPECT_THAT(Receive(fifth), HasSubstr("LimitReached"));
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become other users";
+  for (const uid_t uid : {1, 1, 2, 2}) ConnectAs(uid);
+  const int fifth = ConnectAs(3);
+  EXPECT_THAT(Receive(fifth), HasSubstr("hetd has 4 connections"));
   EXPECT_EQ(Receive(fifth), "EOF");
+  const int admin = Connect();
+  Send(admin, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(admin), HasSubstr("parameters")) << "room for administrators is left";
+}
+
+TEST_F(ServerTest, RefusesMoreConnectionsThanAUserMayHave) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become other users";
+  const int first = ConnectAs(1);
+  ConnectAs(1);
+  const int third = ConnectAs(1);
+  EXPECT_THAT(Receive(third), HasSubstr("user 1 has 2 connections"));
+  const int other = ConnectAs(2);
+  Send(other, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(other), HasSubstr("parameters"));
+  shutdown(first, SHUT_RDWR);
+  EXPECT_TRUE(RunUntil([&] { return server_->connections() == 2; }));
+  const int again = ConnectAs(1);
+  Send(again, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(again), HasSubstr("parameters"));
+}
+
+TEST_F(ServerTest, LetsAUserWhoAsksTooOftenWaitAndNobodyElse) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become other users";
+  const int greedy = ConnectAs(1);
+  const int other = ConnectAs(2);
+  std::string many;
+  for (int i = 0; i < 25; ++i) many += Request({{"method", "a"}});
+  const int64_t begin = Clock::Real().MonotonicNanos();
+  Send(greedy, many);
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(Receive(greedy), HasSubstr("parameters")) << "a burst";
+  Send(other, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(other), HasSubstr("parameters"));
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(Receive(greedy), HasSubstr("parameters"));
+  EXPECT_GE(Clock::Real().MonotonicNanos() - begin, 800'000'000) << "5 requests at 5 a second";
+}
+
+TEST_F(ServerTest, MakesWhoComesThroughTheAdministratorsDoorOne) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become other users";
+  const std::string path = directory_.path() + "/admin.sock";
+  ASSERT_TRUE(server_->Listen(path, Server::Door::kAdmins).ok());
+  struct stat info = {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0660u);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  clients_.push_back(fd);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(setgroups(0, nullptr), 0);
+  ASSERT_EQ(setegid(2), 0);
+  ASSERT_EQ(seteuid(1), 0);
+  const int refused = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_EQ(refused, -1);
+  // As a member of the group that has the door.
+  ASSERT_EQ(chown(path.c_str(), 0, 1), 0);
+  ASSERT_EQ(setegid(1), 0);
+  ASSERT_EQ(seteuid(1), 0);
+  const int opened = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(setegid(0), 0);
+  ASSERT_EQ(opened, 0);
+  Send(fd, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(fd), HasSubstr("parameters"));
+  EXPECT_EQ(handler_.callers.back().uid, 1u);
+  EXPECT_TRUE(handler_.callers.back().admin);
+}
+
+TEST_F(ServerTest, KeepsNoDescriptorThatAClientSends) {
+  const int fd = Connect();
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
+  };
+  Send(fd, Request({{"method", "a"}}));
+  EXPECT_THAT(Receive(fd), HasSubstr("parameters"));
+  const auto before = open_files();
+  std::vector<UniqueFd> sent;
+  sent.emplace_back(dup(fd));
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(protocol::SendDescriptors(fd, Request({{"method", "a"}}), sent).ok());
+    EXPECT_THAT(Receive(fd), HasSubstr("parameters"));
+  }
+  sent.clear();
+  EXPECT_EQ(open_files(), before);
 }
 
 TEST_F(ServerTest, RefusesAPathThatIsNoSocketAddress) {

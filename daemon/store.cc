@@ -6,45 +6,16 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "daemon/schema.h"
 
 namespace het::daemon {
 namespace {
 
 // "HETD": other programs' databases are not touched.
 constexpr int kApplicationId = 0x48455444;
-
-// One entry per schema version, applied in order. Released entries never change.
-constexpr const char* kMigrations[kSchemaVersion] = {
-    R"(
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE leases (
-      id TEXT PRIMARY KEY,
-      uid INTEGER NOT NULL,
-      pid INTEGER NOT NULL,
-      start_time INTEGER NOT NULL,
-      state TEXT NOT NULL,
-      generation INTEGER NOT NULL,
-      expiry_boottime INTEGER NOT NULL,
-      body TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE replies (
-      number INTEGER PRIMARY KEY,
-      uid INTEGER NOT NULL,
-      request_id TEXT NOT NULL,
-      method TEXT NOT NULL,
-      digest TEXT NOT NULL,
-      body TEXT NOT NULL,
-      UNIQUE (uid, request_id)
-    );
-    CREATE TABLE measurements (
-      key TEXT PRIMARY KEY,
-      memory_bytes_per_s REAL NOT NULL,
-      flops_per_s REAL NOT NULL
-    ) WITHOUT ROWID;
-    )",
-};
 
 }  // namespace
 
@@ -98,23 +69,29 @@ class Store::Statement {
   int bound_ = 0;
 };
 
-absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory,
-                                                   const Clock& clock) {
-  HET_RETURN_IF_ERROR(MakeDirectories(directory, 0750));
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Clock& clock,
+                                                   const char* vfs) {
+  if (vfs == nullptr) HET_RETURN_IF_ERROR(MakeDirectories(directory, 0750));
   std::unique_ptr<Store> store(new Store(directory + "/hetd.db", clock));
   const int code = sqlite3_open_v2(
       store->path_.c_str(), &store->db_,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-      nullptr);
+      vfs);
   if (code != SQLITE_OK) return store->Failure(code, "open");
+  if (sqlite3_db_readonly(store->db_, "main") == 1) {
+    return absl::UnavailableError(absl::StrCat("the store ", store->path_,
+                                               " is read-only; hetd must be able to write there"));
+  }
   HET_RETURN_IF_ERROR(store->Configure());
+  HET_RETURN_IF_ERROR(store->CheckIntegrity());
   HET_RETURN_IF_ERROR(store->Migrate());
   return store;
 }
 
 Store::~Store() {
   for (sqlite3_stmt* statement : {put_lease_, remove_lease_, put_reply_, drop_replies_, find_reply_,
-                                  put_meta_, get_meta_, put_measurement_, find_measurement_}) {
+                                  put_decision_, drop_decisions_, find_decision_, put_meta_,
+                                  get_meta_, check_, put_measurement_, find_measurement_}) {
     sqlite3_finalize(statement);
   }
   sqlite3_close(db_);
@@ -172,6 +149,16 @@ absl::Status Store::Configure() {
       "PRAGMA journal_size_limit=16777216;");
 }
 
+// What is damaged is better found now than when an answer depends on it.
+absl::Status Store::CheckIntegrity() {
+  HET_ASSIGN_OR_RETURN(Statement check, Prepare(check_, "PRAGMA quick_check(1)"));
+  HET_ASSIGN_OR_RETURN(const bool row, check.Step());
+  const std::string found = row ? check.TextAt(0) : "nothing";
+  if (found == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the store ", path_, " is damaged: ", found,
+                                          "; move the file away to start without leases"));
+}
+
 absl::Status Store::Migrate() {
   HET_ASSIGN_OR_RETURN(const int64_t application, QueryInt("PRAGMA application_id"));
   HET_ASSIGN_OR_RETURN(const int64_t version, QueryInt("PRAGMA user_version"));
@@ -179,22 +166,27 @@ absl::Status Store::Migrate() {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, " is another program's database; use another --state-dir"));
   }
-  if (version > kSchemaVersion) {
+  if (version > SchemaVersion()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, " was written by a newer hetd (schema ", version, ", this one knows ",
-                     kSchemaVersion, "); install that one or use another --state-dir"));
+                     SchemaVersion(), "); install that one or use another --state-dir"));
   }
-  if (version == kSchemaVersion) return absl::OkStatus();
+  if (version == SchemaVersion()) return absl::OkStatus();
+  Failpoint("migrate.begin");
   HET_RETURN_IF_ERROR(Run("BEGIN EXCLUSIVE"));
   absl::Status status;
-  for (int64_t next = version; status.ok() && next < kSchemaVersion; ++next) {
-    status = Run(kMigrations[next]);
+  for (int64_t next = version; status.ok() && next < SchemaVersion(); ++next) {
+    status = Annotate(Run(SchemaSteps()[next].sql),
+                      absl::StrCat("step ", next + 1, " (", SchemaSteps()[next].what, ")"));
   }
   if (status.ok()) {
     status = Run(absl::StrCat("PRAGMA application_id=", kApplicationId,
-                              "; PRAGMA user_version=", kSchemaVersion, "; COMMIT")
+                              "; PRAGMA user_version=", SchemaVersion())
                      .c_str());
   }
+  Failpoint("migrate.staged");
+  if (status.ok()) status = Run("COMMIT");
+  Failpoint("migrate.done");
   if (!status.ok() && sqlite3_get_autocommit(db_) == 0) (void)Run("ROLLBACK");
   return status;
 }
@@ -256,7 +248,13 @@ absl::StatusOr<Store::Contents> Store::Load() {
 }
 
 absl::Status Store::Begin() {
-  if (in_batch_) return absl::OkStatus();
+  if (in_batch_ && sqlite3_get_autocommit(db_) == 0) return absl::OkStatus();
+  if (in_batch_) {
+    // SQLite gave the batch up when an earlier write of it failed, which whoever made that write
+    // took lightly. What came with it is not there, so nothing more may be added.
+    in_batch_ = false;
+    return absl::UnavailableError(absl::StrCat("an earlier write to the store ", path_, " failed"));
+  }
   HET_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
   in_batch_ = true;
   return absl::OkStatus();
@@ -304,6 +302,21 @@ absl::Status Store::PutReply(uid_t uid, const std::string& request_id, const Rep
   return drop.Int(sqlite3_last_insert_rowid(db_) - kKeptReplies).Run();
 }
 
+absl::Status Store::PutDecision(uid_t uid, const std::string& id, absl::string_view decision) {
+  HET_RETURN_IF_ERROR(Begin());
+  {
+    HET_ASSIGN_OR_RETURN(
+        Statement put,
+        Prepare(put_decision_,
+                "INSERT OR REPLACE INTO decisions (uid, id, decision) VALUES (?,?,?)"));
+    const std::string text(decision);
+    HET_RETURN_IF_ERROR(put.Int(uid).Text(id).Text(text).Run());
+  }
+  HET_ASSIGN_OR_RETURN(Statement drop,
+                       Prepare(drop_decisions_, "DELETE FROM decisions WHERE number <= ?"));
+  return drop.Int(sqlite3_last_insert_rowid(db_) - kKeptDecisions).Run();
+}
+
 absl::Status Store::PutMeasurement(const std::string& key, const Measurement& measurement) {
   HET_RETURN_IF_ERROR(Begin());
   HET_ASSIGN_OR_RETURN(
@@ -323,6 +336,15 @@ absl::StatusOr<std::optional<Store::Reply>> Store::FindReply(uid_t uid,
   return std::optional<Reply>(Reply{find.TextAt(0), find.TextAt(1), find.TextAt(2)});
 }
 
+absl::StatusOr<std::optional<std::string>> Store::FindDecision(uid_t uid, const std::string& id) {
+  HET_ASSIGN_OR_RETURN(
+      Statement find,
+      Prepare(find_decision_, "SELECT decision FROM decisions WHERE uid=? AND id=?"));
+  HET_ASSIGN_OR_RETURN(const bool found, find.Int(uid).Text(id).Step());
+  if (!found) return std::nullopt;
+  return std::optional<std::string>(find.TextAt(0));
+}
+
 absl::StatusOr<std::optional<Store::Measurement>> Store::FindMeasurement(const std::string& key) {
   HET_ASSIGN_OR_RETURN(
       Statement find,
@@ -338,7 +360,9 @@ absl::Status Store::Commit(uint64_t generation, const std::string& boot_id) {
   absl::Status status = PutMeta("generation", absl::StrCat(generation));
   if (status.ok()) status = PutMeta("boottime", absl::StrCat(clock_.BoottimeNanos()));
   if (status.ok()) status = PutMeta("boot_id", boot_id);
+  Failpoint("commit.staged");
   if (status.ok()) status = Run("COMMIT");
+  Failpoint("commit.done");
   if (!status.ok()) Rollback();
   in_batch_ = false;
   return status;

@@ -26,8 +26,8 @@ struct sqlite3_stmt;
 
 namespace het::daemon {
 
-inline constexpr int kSchemaVersion = 1;
 inline constexpr int64_t kKeptReplies = 20'000;
+inline constexpr int64_t kKeptDecisions = 20'000;
 
 class Store {
  public:
@@ -48,9 +48,11 @@ class Store {
     double flops_per_s = 0;
   };
 
-  // Makes `directory`/hetd.db, or opens it and brings its schema up to date.
+  // Makes `directory`/hetd.db, or opens it and brings its schema up to date. `vfs`: the SQLite VFS
+  // that has the file (null: the system's); one of a test's own knows no directories.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& directory,
-                                                     const Clock& clock = Clock::Real());
+                                                     const Clock& clock = Clock::Real(),
+                                                     const char* vfs = nullptr);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -61,10 +63,13 @@ class Store {
   absl::Status PutLease(const Lease& lease);
   absl::Status RemoveLease(const std::string& id);
   absl::Status PutReply(uid_t uid, const std::string& request_id, const Reply& reply);
+  // How a transaction was decided; the latest 20,000 are kept.
+  absl::Status PutDecision(uid_t uid, const std::string& id, absl::string_view decision);
   absl::Status PutMeasurement(const std::string& key, const Measurement& measurement);
 
   // Of this batch or an earlier one; the latest 20,000 are kept.
   absl::StatusOr<std::optional<Reply>> FindReply(uid_t uid, const std::string& request_id);
+  absl::StatusOr<std::optional<std::string>> FindDecision(uid_t uid, const std::string& id);
   absl::StatusOr<std::optional<Measurement>> FindMeasurement(const std::string& key);
 
   // Makes the batch durable, with `generation`, the boot and the time. Nothing staged: OK, and no
@@ -81,6 +86,7 @@ class Store {
 
   absl::Status Configure();
   absl::Status Migrate();
+  absl::Status CheckIntegrity();
   absl::Status Begin();
   absl::Status Run(const char* sql);
   absl::StatusOr<int64_t> QueryInt(const char* sql);
@@ -99,6 +105,10 @@ class Store {
   sqlite3_stmt* put_reply_ = nullptr;
   sqlite3_stmt* drop_replies_ = nullptr;
   sqlite3_stmt* find_reply_ = nullptr;
+  sqlite3_stmt* put_decision_ = nullptr;
+  sqlite3_stmt* drop_decisions_ = nullptr;
+  sqlite3_stmt* find_decision_ = nullptr;
+  sqlite3_stmt* check_ = nullptr;
   sqlite3_stmt* put_meta_ = nullptr;
   sqlite3_stmt* get_meta_ = nullptr;
   sqlite3_stmt* put_measurement_ = nullptr;

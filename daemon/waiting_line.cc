@@ -3,12 +3,25 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace het::daemon {
 
-bool WaitingLine::Join(Waiting waiting) {
-  if (line_.size() >= kMaxWaiting) return false;
+absl::Status WaitingLine::Join(Waiting waiting) {
+  if (line_.size() >= kMaxWaiting) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(kMaxWaiting, " requests wait already; try again later"));
+  }
+  const auto own = std::count_if(line_.begin(), line_.end(), [&](const Waiting& other) {
+    return other.caller.uid == waiting.caller.uid;
+  });
+  if (!waiting.caller.admin && static_cast<size_t>(own) >= per_user_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("user ", waiting.caller.uid, " has ", own,
+                     " requests waiting, which is what hetd.toml allows; try again later"));
+  }
   line_.push_back(std::move(waiting));
-  return true;
+  return absl::OkStatus();
 }
 
 Waiting WaitingLine::TakeFirst() {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "daemon/answers.h"
 #include "daemon/process.h"
-#include "daemon/server.h"
 #include "protocol/messages.h"
 
 namespace het::daemon {
@@ -30,8 +30,10 @@ struct Waiting {
 
 class WaitingLine {
  public:
-  // False when the line is full.
-  bool Join(Waiting waiting);
+  explicit WaitingLine(size_t per_user = kMaxWaiting) : per_user_(per_user) {}
+
+  // ResourceExhausted when the line is full, or its user has too many in it already.
+  absl::Status Join(Waiting waiting);
   // Null when nobody waits. Valid until the line changes.
   Waiting* first() { return line_.empty() ? nullptr : &line_.front(); }
   Waiting TakeFirst();
@@ -43,6 +45,7 @@ class WaitingLine {
   int64_t NextDeadline() const;
 
  private:
+  const size_t per_user_;  // of a user who is no administrator
   std::deque<Waiting> line_;
 };
 

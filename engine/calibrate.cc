@@ -160,7 +160,7 @@ class Meter {
 std::string StoreKey(const Model& model, const KernelSet& kernels, const Limits& limits,
                      const Workload& workload) {
   const Shape& s = model.shape();
-  std::string key = Cat("hetllm-1 ", kernels.form() == HET_FORM_NATIVE ? "native" : "portable", ' ',
+  std::string key = Cat("hetllm-2 ", kernels.form() == HET_FORM_NATIVE ? "native" : "portable", ' ',
                         limits.q8 ? "q8" : "f32", ' ', s.blocks, 'x', s.embd, 'x', s.ff, ' ',
                         s.heads, '/', s.kv_heads, 'x', s.head_dim, " v", s.vocab,
                         limits.greedy ? " greedy" : " logits", " c", limits.context);

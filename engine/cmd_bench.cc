@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 
 #include "engine/commands.h"
@@ -11,6 +12,7 @@
 #include "engine/interrupt.h"
 #include "engine/report.h"
 #include "engine/setup.h"
+#include "engine/weight_type.h"
 
 namespace hetllm {
 namespace {
@@ -36,6 +38,17 @@ struct Samples {
     std::sort(sorted.begin(), sorted.end());
     return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
   }
+  double Mean() const {
+    return values.empty() ? 0
+                          : std::accumulate(values.begin(), values.end(), 0.0) /
+                                static_cast<double>(values.size());
+  }
+  // Of a sample.
+  double Deviation() const {
+    double squares = 0;
+    for (const double value : values) squares += (value - Mean()) * (value - Mean());
+    return values.size() < 2 ? 0 : std::sqrt(squares / static_cast<double>(values.size() - 1));
+  }
   nlohmann::json Json() const {
     if (values.empty()) {
       return nullptr;
@@ -54,6 +67,8 @@ struct Config {
   Samples prefill, decode;                    // tokens/s, per repeat
   Samples prefill_achieved, decode_achieved;  // of what the plan promised
   nlohmann::json prefill_plan, decode_plan, stages;
+  uint32_t threads = 0;  // host cores of the slices
+  uint32_t chunk = 0;    // rows of a prefill micro-batch
 };
 
 RunShape ShapeOf(const Options& options) {
@@ -98,6 +113,8 @@ class Bench {
   }
 
   nlohmann::json Json() const;
+  // As `llama-bench -o json` writes it: an entry per test with its mean and deviation.
+  nlohmann::json PeerJson() const;
   std::string Text() const;
 
  private:
@@ -154,6 +171,11 @@ class Bench {
       config.name = slices[0].name;
     }
     Engine engine(session_, model_, std::move(slices), std::move(engine_options));
+    config.threads = 0;
+    for (const auto& slice : engine.slices()) {
+      config.threads += slice->lease.info().core_count;
+    }
+    config.chunk = engine.options().workload.prefill.rows;
     WarmUp(engine);
     GenerateOptions generate;
     generate.max_new = prefill ? 1 : options_.max_new;
@@ -239,6 +261,50 @@ nlohmann::json Bench::Json() const {
           {"decodeMixedOverSum", decode_ratio_.Json()}};
 }
 
+nlohmann::json Bench::PeerJson() const {
+  uint64_t bytes = 0, parameters = 0;
+  for (const GgufTensor& tensor : model_.gguf().tensors()) {
+    bytes += tensor.bytes;
+    parameters += tensor.ne[0] * tensor.rows();
+  }
+  auto tests = nlohmann::json::array();
+  for (const Config& config : configs_) {
+    for (const bool prefill : {true, false}) {
+      const Samples& rates = prefill ? config.prefill : config.decode;
+      if (rates.values.empty()) {
+        continue;
+      }
+      // Tokens of one repeat, from its rate to its time.
+      const double tokens =
+          double{1} * options_.batch * (prefill ? options_.prompt : options_.max_new - 1);
+      Samples nanos;
+      for (const double rate : rates.values)
+        nanos.values.push_back(rate > 0 ? tokens / rate * 1e9 : 0);
+      tests.push_back({{"backends", "het"},
+                       {"device", config.name},
+                       {"model_filename", model_.path()},
+                       {"model_type", Cat(model_.architecture().name, ' ',
+                                          WeightTypeName(model_.block(0).q->type))},
+                       {"model_size", bytes},
+                       {"model_n_params", parameters},
+                       {"activations", options_.run.activations},
+                       {"n_batch", config.chunk},
+                       {"n_ubatch", config.chunk},
+                       {"n_threads", config.threads},
+                       {"n_seqs", options_.batch},
+                       {"n_prompt", prefill ? options_.prompt : 0},
+                       {"n_gen", prefill ? 0 : options_.max_new},
+                       {"avg_ns", nanos.Mean()},
+                       {"stddev_ns", nanos.Deviation()},
+                       {"avg_ts", rates.Mean()},
+                       {"stddev_ts", rates.Deviation()},
+                       {"samples_ns", nanos.values},
+                       {"samples_ts", rates.values}});
+    }
+  }
+  return tests;
+}
+
 std::string Bench::Text() const {
   char line[256];
   const auto range = [](const Samples& samples, double scale, const char* format) {
@@ -275,7 +341,9 @@ void RunBench(const Options& options) {
   const het::api::Session session = OpenSession(options.run);
   Bench bench(options, model, session);
   bench.Run();
-  if (options.output == "json") {
+  if (options.output == "llama-bench") {
+    std::printf("%s\n", Dump(bench.PeerJson()).c_str());
+  } else if (options.output == "json") {
     std::printf("%s\n", Dump(bench.Json()).c_str());
   } else {
     std::fputs(bench.Text().c_str(), stdout);
@@ -302,8 +370,10 @@ void AddBench(CLI::App& app, Run& run) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command->add_flag("--no-solo", options->no_solo, "only all slices together");
-  command->add_option("-o,--output", options->output, "text or json")
-      ->check(CLI::IsMember({"text", "json"}));
+  command
+      ->add_option("-o,--output", options->output,
+                   "text, json, or llama-bench: the JSON of llama.cpp's llama-bench")
+      ->check(CLI::IsMember({"text", "json", "llama-bench"}));
   command->callback([options, &run] { run = [options] { RunBench(*options); }; });
 }
 

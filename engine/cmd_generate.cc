@@ -10,6 +10,7 @@
 #include "engine/generator.h"
 #include "engine/report.h"
 #include "engine/setup.h"
+#include "engine/text_stream.h"
 
 namespace hetllm {
 namespace {
@@ -18,8 +19,7 @@ struct Options {
   RunOptions run;
   std::vector<std::string> prompts;
   uint32_t max_new = 128;
-  double temperature = 0;
-  uint64_t seed = 1;
+  SamplerOptions sampling;
   bool ignore_end = false;
   std::string output = "text";
   std::string report;
@@ -49,6 +49,7 @@ class Streamer {
   }
 
   void Finish(const std::vector<Sequence>& sequences) {
+    finished_ = true;
     EndLine();
     for (size_t i = 1; i < sequences.size(); ++i) {
       Heading(i);
@@ -62,15 +63,13 @@ class Streamer {
 
  private:
   void Print(int32_t token) {
-    const std::string piece = tokenizer_.Piece(token);
-    std::fwrite(piece.data(), 1, piece.size(), stdout);
-    if (!piece.empty()) {
-      at_line_start_ = piece.back() == '\n';
-    }
+    text_.Add(tokenizer_.Piece(token));
+    at_line_start_ = text_.at_line_start();
   }
 
   // A text that ends its own line needs no second line break.
   void EndLine() {
+    text_.Finish();
     if (!at_line_start_) {
       std::fputs("\n", stdout);
     }
@@ -88,6 +87,7 @@ class Streamer {
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string>& prompts_;
+  TextStream text_{stdout};
   bool finished_ = false;
   bool at_line_start_ = false;
 };
@@ -147,14 +147,13 @@ void Generate(const Options& options) {
         std::max(shape.longest_prompt, static_cast<uint32_t>(prompts.back().size()));
   }
   shape.max_new = options.max_new;
-  shape.greedy = options.temperature <= 0;
+  shape.greedy = options.sampling.greedy();
 
   const het::api::Session session = OpenSession(options.run);
   const auto engine = MakeEngine(session, model, options.run, shape);
   GenerateOptions generate;
   generate.max_new = options.max_new;
-  generate.temperature = options.temperature;
-  generate.seed = options.seed;
+  generate.sampling = options.sampling;
   generate.stop_at_end = !options.ignore_end;
   Generator generator(*engine, generate);
   engine->ResetStats();
@@ -186,10 +185,7 @@ void AddGenerate(CLI::App& app, Run& run) {
   command->add_option("-n", options->max_new, "tokens to generate per prompt")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  command->add_option("--temp", options->temperature, "0: always the best token")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  command->add_option("--seed", options->seed, "of the sampling")->capture_default_str();
+  AddSamplingOptions(*command, options->sampling);
   command->add_flag("--ignore-eos", options->ignore_end, "go on behind the end of text");
   command->add_option("-o,--output", options->output, "text or json")
       ->check(CLI::IsMember({"text", "json"}));

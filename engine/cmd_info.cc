@@ -21,6 +21,14 @@ std::map<std::string, size_t> CountTypes(const Model& model) {
   return counts;
 }
 
+std::string_view TokenizerName(const Model& model) {
+  if (!model.tokenizer()) {
+    return "none";
+  }
+  const bool bytes = model.tokenizer()->vocabulary().kind == TokenizerKind::kByteLevel;
+  return bytes ? "gpt2" : "llama";
+}
+
 nlohmann::json InfoJson(const Model& model) {
   const Shape& shape = model.shape();
   auto layers = nlohmann::json::array();
@@ -41,7 +49,7 @@ nlohmann::json InfoJson(const Model& model) {
   return {{"apiVersion", "het/v1"},
           {"file", model.path()},
           {"name", model.title()},
-          {"architecture", "llama"},
+          {"architecture", model.architecture().name},
           {"ggufVersion", model.gguf().version()},
           {"parameters", parameters},
           {"blocks", shape.blocks},
@@ -52,11 +60,12 @@ nlohmann::json InfoJson(const Model& model) {
           {"headDimension", shape.head_dim},
           {"ropeDimension", shape.rope_dim},
           {"ropeBase", shape.rope_base},
+          {"slidingWindow", shape.window},
           {"epsilon", shape.eps},
           {"vocabulary", shape.vocab},
           {"context", shape.trained_context},
           {"tiedHead", model.tied()},
-          {"tokenizer", model.tokenizer() ? "llama" : "none"},
+          {"tokenizer", TokenizerName(model)},
           {"tensorTypes", CountTypes(model)},
           {"weight_bytes", weights},
           {"kv_bytes_per_token", kv},
@@ -74,11 +83,11 @@ std::string InfoText(const Model& model) {
   const auto parameters = static_cast<double>(json["parameters"].get<uint64_t>());
   char millions[32];
   std::snprintf(millions, sizeof(millions), "%.1f", parameters * 1e-6);
-  return Cat("model       ", model.title(), ", llama, ", millions, " M parameters\n",
-             "blocks      ", s.blocks, " of embedding ", s.embd, ", feed-forward ", s.ff, "\n",
-             "attention   ", s.heads, " heads of ", s.head_dim, ", ", s.kv_heads,
-             " KV heads, RoPE ", s.rope_dim, " at ", s.rope_base, "\n", "vocabulary  ", s.vocab,
-             " tokens, tokenizer ", model.tokenizer() ? "llama (SentencePiece)" : "none", ", head ",
+  return Cat("model       ", model.title(), ", ", model.architecture().name, ", ", millions,
+             " M parameters\n", "blocks      ", s.blocks, " of embedding ", s.embd,
+             ", feed-forward ", s.ff, "\n", "attention   ", s.heads, " heads of ", s.head_dim, ", ",
+             s.kv_heads, " KV heads, RoPE ", s.rope_dim, " at ", s.rope_base, "\n", "vocabulary  ",
+             s.vocab, " tokens, tokenizer ", TokenizerName(model), ", head ",
              model.tied() ? "tied" : "separate", "\n", "context     ", s.trained_context,
              " tokens, KV cache ", FormatBytes(json["kv_bytes_per_token"].get<uint64_t>()),
              " per token\n", "weights     ", FormatBytes(json["weight_bytes"].get<uint64_t>()),

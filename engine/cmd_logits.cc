@@ -1,11 +1,8 @@
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <mutex>
-#include <optional>
 
 #include "engine/commands.h"
 #include "engine/error.h"
@@ -19,27 +16,6 @@ struct Options {
   std::vector<int64_t> tokens;
   std::string output;
 };
-
-// Runs one micro-batch and waits for it.
-void RunOne(Engine& engine, Microbatch& batch) {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool done = false;
-  std::optional<het::api::Error> failure;
-  engine.Submit(batch, [&](const het::api::Error* error) {
-    const std::scoped_lock lock(mutex);
-    if (error != nullptr) {
-      failure = *error;
-    }
-    done = true;
-    changed.notify_all();
-  });
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return done; });
-  if (failure) {
-    throw *failure;
-  }
-}
 
 class Output {
  public:
@@ -99,7 +75,7 @@ void Logits(const Options& options) {
     for (size_t at = begin; at < std::min(begin + rows, options.tokens.size()); ++at) {
       batch.Add(static_cast<int32_t>(options.tokens[at]), static_cast<int32_t>(at), 0, true);
     }
-    RunOne(*engine, batch);
+    engine->Run(batch);
     output.Write(batch.logits);
   }
   output.Close();

@@ -13,6 +13,10 @@ using Run = std::function<void()>;
 void AddGenerate(CLI::App& app, Run& run);
 void AddBench(CLI::App& app, Run& run);
 void AddLogits(CLI::App& app, Run& run);
+void AddChat(CLI::App& app, Run& run);
+void AddPerplexity(CLI::App& app, Run& run);
+void AddTokenize(CLI::App& app, Run& run);
+void AddDetokenize(CLI::App& app, Run& run);
 void AddInfo(CLI::App& app, Run& run);
 void AddSynth(CLI::App& app, Run& run);
 

@@ -1,6 +1,10 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "engine/error.h"
@@ -54,7 +58,7 @@ Engine::Engine(const het::api::Session& session, const Model& model, std::vector
     }
   }
   if (options_.limits.q8 && !q8_missing && !model.CanUseQ8() && options_.note) {
-    options_.note("the model has no q8_0 or q4_0 matrices; activations stay f32");
+    options_.note("the model has no quantised matrices; activations stay f32");
   }
   costs_.resize(slices_.size());
   StartOn(false, "");
@@ -95,7 +99,7 @@ void Engine::MeasureLinks(PlacementInputs& inputs) const {
   }
 }
 
-void Engine::Start() {
+PlacementInputs Engine::Inputs() const {
   PlacementInputs inputs;
   inputs.model = &model_;
   inputs.limits = options_.limits;
@@ -109,7 +113,68 @@ void Engine::Start() {
                                   std::min(info.memory_limit_bytes, info.memory_used_bytes));
   }
   MeasureLinks(inputs);
-  placement_ = MakePlacement(inputs);
+  return inputs;
+}
+
+void Engine::PlanLosses(const PlacementInputs& inputs) {
+  loss_plans_.clear();
+  std::set<std::string> devices;
+  for (const auto& slice : slices_) {
+    devices.insert(slice->device);
+  }
+  const size_t count = slices_.size();
+  for (const std::string& lost : devices) {
+    LossPlan plan;
+    plan.inputs = inputs;
+    plan.inputs.split.clear();
+    plan.inputs.slice_memory.clear();
+    plan.inputs.costs.clear();
+    plan.inputs.prefill_link_ms.clear();
+    plan.inputs.decode_link_ms.clear();
+    for (size_t from = 0; from < count; ++from) {
+      if (slices_[from]->device == lost) {
+        continue;
+      }
+      plan.left.push_back(slices_[from].get());
+      plan.inputs.slice_memory.push_back(inputs.slice_memory[from]);
+      plan.inputs.costs.push_back(inputs.costs[from]);
+      for (size_t to = 0; to < count; ++to) {
+        if (slices_[to]->device != lost) {
+          plan.inputs.prefill_link_ms.push_back(inputs.prefill_link_ms[from * count + to]);
+          plan.inputs.decode_link_ms.push_back(inputs.decode_link_ms[from * count + to]);
+        }
+      }
+    }
+    if (plan.left.empty()) {
+      continue;
+    }
+    try {
+      plan.placement = MakePlacement(plan.inputs);
+      loss_plans_.push_back(std::move(plan));
+    } catch (const Error&) {  // the rest is too small: said when it happens
+    }
+  }
+}
+
+const Engine::LossPlan* Engine::FindLossPlan() const {
+  for (const LossPlan& plan : loss_plans_) {
+    if (std::equal(plan.left.begin(), plan.left.end(), slices_.begin(), slices_.end(),
+                   [](const Slice* a, const std::unique_ptr<Slice>& b) { return a == b.get(); })) {
+      return &plan;
+    }
+  }
+  return nullptr;
+}
+
+void Engine::Start() {
+  PlacementInputs inputs;
+  if (const LossPlan* plan = FindLossPlan()) {
+    inputs = plan->inputs;
+    placement_ = plan->placement;
+  } else {
+    inputs = Inputs();
+    placement_ = MakePlacement(inputs);
+  }
 
   uint64_t all = 0;
   uint64_t done = 0;
@@ -145,6 +210,7 @@ void Engine::Start() {
   pipeline_ =
       het::api::Pipeline(session_, std::move(pipeline),
                          Stage::InputBytes(model_, 0, options_.limits), placement_.in_flight);
+  PlanLosses(inputs);
 }
 
 void Engine::Submit(Microbatch& batch, Done done) {
@@ -169,6 +235,26 @@ void Engine::Submit(Microbatch& batch, Done done) {
     done(error);
   };
   pipeline_.Submit(std::move(item));
+}
+
+void Engine::Run(Microbatch& batch) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  std::optional<het::api::Error> failure;
+  Submit(batch, [&](const het::api::Error* error) {
+    const std::scoped_lock lock(mutex);
+    if (error != nullptr) {
+      failure = *error;
+    }
+    done = true;
+    changed.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return done; });
+  if (failure) {
+    throw *failure;
+  }
 }
 
 std::vector<StageReport> Engine::Report() const {

@@ -3,8 +3,8 @@
 // Owns the slices, the kernels on each, the stages and the pipeline. Submit may be called from one
 // thread; `done` is called once per micro-batch on a thread of the library and must be short. When
 // a device was lost every micro-batch in flight fails with HET_DATA_LOSS: wait for all of them,
-// then call Recover, which places the model over the slices that are left; the KV cache is empty
-// after it. Errors: Error and het::api::Error.
+// then call Recover, which places the model over the slices that are left, as was planned for that
+// loss when the engine started; the KV cache is empty after it. Errors: Error and het::api::Error.
 #ifndef HET_ENGINE_ENGINE_H_
 #define HET_ENGINE_ENGINE_H_
 
@@ -61,6 +61,8 @@ class Engine {
   using Done = std::function<void(const het::api::Error* error)>;
   // `batch` stays valid and unchanged until `done`. Its logits or choices are filled then.
   void Submit(Microbatch& batch, Done done);
+  // Submits one and waits for it.
+  void Run(Microbatch& batch);
 
   const Model& model() const { return model_; }
   const EngineOptions& options() const { return options_; }
@@ -85,6 +87,16 @@ class Engine {
   // `device` and the lost ones.
   void StartOn(bool lost, std::string device);
   void MeasureLinks(PlacementInputs& inputs) const;
+  PlacementInputs Inputs() const;
+  // What to do when every slice of a device is gone; nothing for a loss that leaves too little.
+  void PlanLosses(const PlacementInputs& inputs);
+  struct LossPlan {
+    std::vector<const Slice*> left;
+    PlacementInputs inputs;
+    Placement placement;
+  };
+  // The plan for exactly the slices there are now.
+  const LossPlan* FindLossPlan() const;
 
   const het::api::Session& session_;
   const Model& model_;
@@ -94,6 +106,7 @@ class Engine {
   std::vector<std::unique_ptr<KernelSet>> kernels_;
   std::vector<LayerCosts> costs_;
   Placement placement_;
+  std::vector<LossPlan> loss_plans_;  // one per device
   std::vector<std::unique_ptr<Stage>> stages_;
   het::api::Pipeline pipeline_;  // goes before the stages that it calls
 };

@@ -111,22 +111,30 @@ std::vector<Sequence> Generator::Run(const std::vector<std::vector<int32_t>>& pr
                   Exit::kUsage);
     }
     sequences_.push_back({prompt, prompt.size(), options_.max_new == 0});
-    samplers_.emplace_back(options_.temperature, options_.seed + samplers_.size());
+    SamplerOptions sampling = options_.sampling;
+    sampling.seed += samplers_.size();
+    samplers_.emplace_back(sampling);
   }
   if (sequences_.size() > limits.slots) {
     throw Error(Cat(sequences_.size(), " prompts, but the engine was made for ", limits.slots));
   }
+  cached_.resize(std::max(cached_.size(), sequences_.size()));
   while (!AllDone()) {
     try {
       Prefill();
       Decode();
     } catch (const het::api::Error& error) {
+      cached_.assign(cached_.size(), {});
       if (error.code() != HET_DATA_LOSS) {
         throw;
       }
       engine_.Recover();
       ++timings_.recoveries;
     }
+  }
+  for (size_t s = 0; s < sequences_.size() && options_.max_new > 0; ++s) {
+    cached_[s] = sequences_[s].tokens;
+    cached_[s].pop_back();  // chosen, and not computed any more
   }
   return sequences_;
 }
@@ -158,7 +166,7 @@ void Generator::Accept(const Flight& flight) {
       token = flight.batch.choices[i];
     } else {
       const auto row = std::span(flight.batch.logits).subspan(i * vocab, vocab);
-      token = samplers_[flight.wanted[i]].Choose(row);
+      token = samplers_[flight.wanted[i]].Choose(row, sequence.tokens);
     }
     sequence.tokens.push_back(token);
     const bool ended = options_.stop_at_end && tokenizer && tokenizer->EndsText(token);
@@ -177,7 +185,14 @@ std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() const {
   std::vector<std::unique_ptr<Flight>> flights;
   for (size_t s = 0; s < sequences_.size(); ++s) {
     const Sequence& sequence = sequences_[s];
-    for (size_t at = 0; at < sequence.tokens.size() && !sequence.done; ++at) {
+    // The last token is computed in any case: its logits are wanted.
+    const auto& cached = cached_[s];
+    size_t first = 0;
+    while (first + 1 < sequence.tokens.size() && first < cached.size() &&
+           cached[first] == sequence.tokens[first]) {
+      ++first;
+    }
+    for (size_t at = first; at < sequence.tokens.size() && !sequence.done; ++at) {
       if (flights.empty() || flights.back()->batch.rows() >= rows ||
           flights.back()->wanted.size() >= most_wanted) {
         flights.push_back(std::make_unique<Flight>());
@@ -196,6 +211,7 @@ std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() const {
 void Generator::Prefill() {
   const PhaseTimer timer(timings_.prefill_ms);
   const auto flights = MakePrefill();
+  cached_.assign(cached_.size(), {});  // until it is known what the caches hold
   {
     Inbox inbox;
     for (const auto& flight : flights) {

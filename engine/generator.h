@@ -1,6 +1,9 @@
 // Generator: runs several prompts as one batch through an Engine: prefill in chunks, then decode in
 // groups, both as micro-batches in flight, so that the stages of the pipeline overlap.
 //
+// What a prompt has in common with what the run before left in its place of the KV cache is not
+// computed again (a conversation goes on where it was).
+//
 // A lost device is survived: the engine places the model again over the other slices, the prompts
 // and what they generated so far run once more, and generation goes on with the same tokens. Used
 // by one thread; `on_token` is called on it. Errors: Error and het::api::Error; Ctrl-C ends with
@@ -20,9 +23,8 @@
 namespace hetllm {
 
 struct GenerateOptions {
-  uint32_t max_new = 1;    // tokens per prompt
-  double temperature = 0;  // needs an engine without Limits::greedy when above 0
-  uint64_t seed = 1;
+  uint32_t max_new = 1;     // tokens per prompt
+  SamplerOptions sampling;  // needs an engine without Limits::greedy when it is not greedy itself
   bool stop_at_end = true;  // at EOS / EOT
 };
 
@@ -76,6 +78,8 @@ class Generator {
   Engine& engine_;
   const GenerateOptions options_;
   std::vector<Sequence> sequences_;
+  std::vector<std::vector<int32_t>>
+      cached_;  // per place of the KV cache: tokens whose keys it holds
   std::vector<Sampler> samplers_;
   OnToken on_token_;
   Timings timings_;

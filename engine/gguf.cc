@@ -249,7 +249,7 @@ class GgufParser {
     const auto type = WeightTypeFromNumber(number);
     if (!type) {
       Fail("tensor '", shown, "' has type ", number, " (", GgmlTypeName(number),
-           "); this version runs F32, F16, Q8_0 and Q4_0. Convert the model to one of them");
+           "); this version runs ", WeightTypeNames(), ". Convert the model to one of them");
     }
     tensor.type = *type;
     if (tensor.ne[0] % BlockElements(*type) != 0) {

@@ -142,8 +142,8 @@ TEST(Gguf, RefusesUnknownTypesByName) {
   value.Put<uint32_t>(value.Behind("count"), 77);
   EXPECT_THAT(value.Failure(), HasSubstr("'count' has the unknown type 77"));
   GgufBytes tensor = Sample();
-  tensor.Put<uint32_t>(tensor.Behind("second") + 4 + 16, 12);
-  EXPECT_THAT(tensor.Failure(), HasSubstr("'second' has type 12 (Q4_K)"));
+  tensor.Put<uint32_t>(tensor.Behind("second") + 4 + 16, 16);
+  EXPECT_THAT(tensor.Failure(), HasSubstr("'second' has type 16 (IQ2_XXS)"));
 }
 
 TEST(Gguf, RefusesTensorsThatCannotBe) {

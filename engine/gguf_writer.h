@@ -45,7 +45,7 @@ class GgufWriter {
              const std::function<void(uint64_t done)>& progress = nullptr) const;
 
   // A multiple of every block size.
-  static constexpr uint64_t kPieceBytes = uint64_t{18} * 34 * 4096;
+  static constexpr uint64_t kPieceBytes = uint64_t{16} * 9 * 5 * 7 * 11 * 17 * 4;
 
  private:
   void Key(std::string_view key, GgufType type);

@@ -6,11 +6,11 @@
 namespace hetllm {
 namespace {
 
-constexpr const char* kRequired[] = {
-    "get_rows_f32", "get_rows_f16", "get_rows_q8_0", "get_rows_q4_0", "rmsnorm",
-    "matmul_f32",   "matmul_f16",   "matmul_q8_0",   "matmul_q4_0",   "rope",
-    "kv_append",    "attention",    "silu_mul",      "argmax"};
-constexpr const char* kOptional[] = {"quantize_q8", "matmul_q8_0_q8", "matmul_q4_0_q8"};
+constexpr const char* kRequired[] = {"rmsnorm",  "rope",     "kv_append", "attention",
+                                     "silu_mul", "add_bias", "argmax"};
+constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
+                                 WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_K,
+                                 WeightType::kQ5_K, WeightType::kQ6_K};
 
 double WeightBytesOf(WeightType type, double n_in, double n_out) {
   return n_in * n_out / BlockElements(type) * BlockBytes(type);
@@ -33,7 +33,16 @@ KernelSet::KernelSet(const het::api::Lease& lease) {
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  for (const char* name : kOptional) {
+  std::vector<std::string> optional = {"quantize_q8"};
+  for (const WeightType type : kTypes) {
+    for (const char* prefix : {"get_rows_", "matmul_"}) {
+      kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
+    }
+    if (BlockElements(type) > 1) {
+      optional.push_back(Named("matmul_", type, "_q8"));
+    }
+  }
+  for (const std::string& name : optional) {
     try {
       kernels_[name] = program_.GetKernel(name);
     } catch (const het::api::Error& error) {
@@ -118,9 +127,10 @@ void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& pa
   Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
 }
 
-void KernelSet::Rope(Queue queue, Place x, Place positions, const RopeParams& params) const {
+void KernelSet::Rope(Queue queue, Place x, Place positions, Place frequencies,
+                     const RopeParams& params) const {
   const double elements = double{1} * params.rows * params.heads * params.rope_dim;
-  Launch(queue, "rope", {x, positions}, params,
+  Launch(queue, "rope", {x, positions, frequencies}, params,
          {3 * elements, 8 * elements, static_cast<double>(params.rows)});
 }
 
@@ -144,6 +154,12 @@ void KernelSet::SiluMul(Queue queue, Place gate, Place up, Place y, const Elemen
                         uint32_t rows) const {
   Launch(queue, "silu_mul", {gate, up, y}, params,
          {5.0 * params.count, 12.0 * params.count, static_cast<double>(rows)});
+}
+
+void KernelSet::AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const {
+  const double elements = double{1} * params.rows * params.cols;
+  Launch(queue, "add_bias", {y, bias}, params,
+         {elements, 8 * elements, static_cast<double>(params.rows)});
 }
 
 void KernelSet::Argmax(Queue queue, Place x, Place ids, const ArgmaxParams& params) const {

@@ -40,7 +40,9 @@ class KernelSet {
   void MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
                 const MatmulParams& params) const;
   void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
-  void Rope(Queue queue, Place x, Place positions, const RopeParams& params) const;
+  void Rope(Queue queue, Place x, Place positions, Place frequencies,
+            const RopeParams& params) const;
+  void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;
   void KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
                 const KvAppendParams& params) const;
   struct AttentionPlaces {

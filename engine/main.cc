@@ -7,6 +7,7 @@
 #include "engine/commands.h"
 #include "engine/error.h"
 #include "engine/interrupt.h"
+#include "engine/mapped_file.h"
 #include "het/het.hpp"
 
 namespace hetllm {
@@ -23,8 +24,12 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   Run run;
   AddGenerate(app, run);
+  AddChat(app, run);
   AddBench(app, run);
+  AddPerplexity(app, run);
   AddLogits(app, run);
+  AddTokenize(app, run);
+  AddDetokenize(app, run);
   AddInfo(app, run);
   AddSynth(app, run);
   try {
@@ -34,6 +39,7 @@ int Main(int argc, char** argv) {
     return code == 0 ? 0 : static_cast<int>(Exit::kUsage);
   }
   CatchInterrupts();
+  ExplainBusErrors();
   try {
     run();
   } catch (const Error& error) {

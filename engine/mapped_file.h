@@ -3,8 +3,8 @@
 //
 // Movable; the mapping lives as long as the object and its address never changes. Thread-safe once
 // made. Errors (no file, no right to read, not a file) are thrown as Error. A file that another
-// program shortens while it is mapped ends this process with SIGBUS, as it does every program that
-// maps files.
+// program shortens while it is mapped cannot be read on: SIGBUS then ends the process, and
+// ExplainBusErrors makes it say why.
 #ifndef HET_ENGINE_MAPPED_FILE_H_
 #define HET_ENGINE_MAPPED_FILE_H_
 
@@ -31,6 +31,10 @@ class MappedFile {
   void* address_ = nullptr;
   size_t size_ = 0;
 };
+
+// From now on a SIGBUS inside a mapped file prints one line that names the file and exits with 1;
+// others end the process as before. Called once, before threads start.
+void ExplainBusErrors();
 
 }  // namespace hetllm
 

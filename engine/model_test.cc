@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 
@@ -115,23 +116,72 @@ TEST_F(ModelTest, TellsBlocksOfOtherTypesApart) {
 
 TEST_F(ModelTest, RefusesOtherArchitecturesByName) {
   EXPECT_THAT(Refusal([](Parts& p) { p.texts["general.architecture"] = "mamba"; }),
-              AllOf(HasSubstr("'mamba'"), HasSubstr("runs: llama")));
+              AllOf(HasSubstr("'mamba'"), HasSubstr("runs: llama, mistral, qwen2, qwen3")));
   EXPECT_THAT(Refusal([](Parts& p) { p.texts.clear(); }), HasSubstr("general.architecture"));
 }
 
 TEST_F(ModelTest, RefusesWhatWouldChangeTheResult) {
-  EXPECT_THAT(Refusal([](Parts& p) { p.texts["llama.rope.scaling.type"] = "yarn"; }),
-              HasSubstr("RoPE scaling 'yarn' is not implemented"));
+  EXPECT_THAT(Refusal([](Parts& p) { p.texts["llama.rope.scaling.type"] = "longrope"; }),
+              HasSubstr("RoPE scaling 'longrope' is not implemented"));
   EXPECT_THAT(Refusal([](Parts& p) { p.numbers["llama.expert_count"] = 8; }),
               HasSubstr("mixtures of experts"));
   EXPECT_THAT(Refusal([](Parts& p) {
-                p.tensors["blk.0.attn_q.bias"] = {WeightType::kF32, {32}};
+                p.tensors["blk.0.attn_q_norm.weight"] = {WeightType::kF32, {8}};
               }),
-              HasSubstr("'blk.0.attn_q.bias' is no part"));
+              HasSubstr("'blk.0.attn_q_norm.weight' is no part of the llama"));
+}
+
+TEST_F(ModelTest, TakesBiasesAndRefusesMisshapenOnes) {
+  Parts parts;
+  parts.tensors["blk.0.attn_q.bias"] = {WeightType::kF32, {32}};
+  const Model model = Load(parts);
+  EXPECT_NE(model.block(0).q_bias, nullptr);
+  EXPECT_EQ(model.block(1).q_bias, nullptr);
+  EXPECT_NE(model.LayerSignature(1), model.LayerSignature(2));
+  EXPECT_THAT(Refusal([](Parts& p) {
+                p.tensors["blk.0.attn_q.bias"] = {WeightType::kF32, {16}};
+              }),
+              HasSubstr("'blk.0.attn_q.bias' is 16 x 1"));
+}
+
+// The pairs of a head of 8 at base 10000 turn by 1, 0.1, 0.01, 0.001 per position.
+std::vector<double> Frequencies(const Model& model) {
+  std::vector<double> sums;
+  const auto& pairs = model.shape().rope_frequencies;
+  for (size_t i = 0; i < pairs.size(); i += 2) sums.push_back(double{pairs[i]} + pairs[i + 1]);
+  return sums;
+}
+
+TEST_F(ModelTest, ScalesRopeAsTheFileSays) {
+  using testing::DoubleNear;
+  using testing::ElementsAre;
+  const auto near = [](double value) { return DoubleNear(value, 1e-12); };
+  EXPECT_THAT(Frequencies(Load(Parts())), ElementsAre(near(1), near(0.1), near(0.01), near(0.001)));
+  Parts linear;
+  linear.floats["llama.rope.scaling.factor"] = 4;
+  EXPECT_THAT(Frequencies(Load(linear)),
+              ElementsAre(near(0.25), near(0.025), near(0.0025), near(0.00025)));
+  Parts yarn = linear;
+  yarn.texts["llama.rope.scaling.type"] = "yarn";
+  yarn.numbers["llama.rope.scaling.original_context_length"] = 4096;
+  const Model model = Load(yarn);
+  // Pair 0 turns 652 times over the context, pair 3 less than once; pair 2 lies two thirds between
+  // pairs 1 (floor of 1.31) and 3 (ceiling of 2.81): half.
+  EXPECT_THAT(Frequencies(model),
+              ElementsAre(near(1), near(0.1), near(0.01 * (0.5 + 0.5 / 4)), near(0.00025)));
+  EXPECT_FLOAT_EQ(model.shape().rope_magnitude, 1 + 0.1f * std::log(4.0f));
+}
+
+TEST_F(ModelTest, RefusesRopeFactorsThatCannotBe) {
+  // Written as zeros.
   EXPECT_THAT(Refusal([](Parts& p) {
                 p.tensors["rope_freqs.weight"] = {WeightType::kF32, {4}};
               }),
-              HasSubstr("'rope_freqs.weight' is no part"));
+              HasSubstr("rope_freqs.weight has 0 for pair 0"));
+  EXPECT_THAT(Refusal([](Parts& p) {
+                p.tensors["rope_freqs.weight"] = {WeightType::kF32, {5}};
+              }),
+              HasSubstr("'rope_freqs.weight' is 5 x 1"));
 }
 
 TEST_F(ModelTest, RefusesMissingAndMisshapenTensors) {
@@ -142,7 +192,7 @@ TEST_F(ModelTest, RefusesMissingAndMisshapenTensors) {
               }),
               HasSubstr("is 64 x 32; the metadata asks for 32 x 64"));
   EXPECT_THAT(Refusal([](Parts& p) { p.tensors["output_norm.weight"].type = WeightType::kF16; }),
-              HasSubstr("norms are needed as f32"));
+              HasSubstr("norms and biases are needed as f32"));
   EXPECT_THAT(Refusal([](Parts& p) { p.numbers["llama.block_count"] = 4096; }),
               HasSubstr("no tensor 'blk.4095.attn_norm.weight'"));
 }

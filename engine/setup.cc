@@ -56,6 +56,27 @@ void AddRunOptions(CLI::App& app, RunOptions& options) {
                  "profile of simulated devices that join the real ones (embedded only)");
 }
 
+void AddSamplingOptions(CLI::App& app, SamplerOptions& options) {
+  app.add_option("--temp", options.temperature, "0: always the best token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", options.top_k, "choose among so many of the best; 0: all")
+      ->capture_default_str();
+  app.add_option("--top-p", options.top_p, "among the fewest that together are so likely")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--min-p", options.min_p, "among those at least so likely beside the best")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--repeat-penalty", options.repeat_penalty,
+                 "on tokens that were there lately; 1: none")
+      ->check(CLI::Range(0.01, 100.0))
+      ->capture_default_str();
+  app.add_option("--repeat-last", options.repeat_last, "how many tokens count as lately")
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "of the sampling")->capture_default_str();
+}
+
 het::api::Session OpenSession(const RunOptions& options) {
   het::api::SessionOptions session;
   session.simulate = options.simulate;
@@ -95,7 +116,8 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
   if (options.context == 0 && needed > trained) {
     throw Error(Cat("the longest prompt has ", shape.longest_prompt, " tokens and ", shape.max_new,
                     " more are asked; the model was trained for ", trained,
-                    ". Ask for fewer, or say --context ", needed, " to go beyond"),
+                    ". Ask for fewer, or say --context ", needed,
+                    " to go beyond (tokens are never dropped from the front to make room)"),
                 Exit::kUsage);
   }
   EngineOptions engine;

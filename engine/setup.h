@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/model.h"
+#include "engine/sampler.h"
 #include "engine/slices.h"
 
 namespace hetllm {
@@ -31,6 +32,7 @@ struct RunOptions {
   std::string simulate;
 };
 void AddRunOptions(CLI::App& app, RunOptions& options);
+void AddSamplingOptions(CLI::App& app, SamplerOptions& options);
 
 // What a run will do, as far as memory and planning need it.
 struct RunShape {

@@ -16,12 +16,12 @@ uint64_t Padded(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment *
 // head.
 struct Layout {
   uint64_t x = 0, normed = 0, q = 0, k = 0, v = 0, mixed = 0, gate = 0, up = 0, q8 = 0;
-  uint64_t positions = 0, slots = 0, wanted = 0, gathered = 0, logits = 0;
+  uint64_t positions = 0, slots = 0, wanted = 0, gathered = 0, logits = 0, frequencies = 0;
 
   uint64_t Total() const {
     uint64_t total = 0;
-    for (const uint64_t part :
-         {x, normed, q, k, v, mixed, gate, up, q8, positions, slots, wanted, gathered, logits}) {
+    for (const uint64_t part : {x, normed, q, k, v, mixed, gate, up, q8, positions, slots, wanted,
+                                gathered, logits, frequencies}) {
       total += Padded(part);
     }
     return total;
@@ -44,6 +44,7 @@ Layout BlockLayout(const Shape& shape, const Limits& limits) {
   }
   layout.positions = row;
   layout.slots = row;
+  layout.frequencies = shape.rope_frequencies.size() * sizeof(float);
   return layout;
 }
 
@@ -139,6 +140,7 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
   place(layout.wanted, wanted_);
   place(layout.gathered, gathered_);
   place(layout.logits, logits_);
+  place(layout.frequencies, frequencies_);
 }
 
 uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
@@ -163,6 +165,11 @@ uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_
   if (!caches_.empty()) {
     queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
     queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
+  }
+  if (!caches_.empty() && !frequencies_written_) {
+    queue.Write(shape.rope_frequencies.data(), frequencies_.buffer, frequencies_.offset,
+                shape.rope_frequencies.size() * sizeof(float));
+    frequencies_written_ = true;
   }
   const size_t first_block = std::max<size_t>(begin_, 1) - 1;
   for (size_t i = 0; i < caches_.size(); ++i) {
@@ -199,6 +206,24 @@ void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Pl
   }
 }
 
+void Stage::AddBias(het::api::QueueView queue, uint32_t rows, Place y, const GgufTensor* bias) {
+  if (bias != nullptr) {
+    kernels_.AddBias(queue, y, weights_.Of(*bias), {rows, static_cast<uint32_t>(bias->ne[0])});
+  }
+}
+
+void Stage::Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+                 const GgufTensor* bias, const GgufTensor* norm) {
+  const Shape& shape = model_.shape();
+  AddBias(queue, rows, x, bias);
+  if (norm != nullptr) {
+    kernels_.RmsNorm(queue, x, weights_.Of(*norm), x, {rows * heads, shape.head_dim, shape.eps});
+  }
+  kernels_.Rope(queue, x, positions_, frequencies_,
+                {rows, heads, shape.head_dim, shape.rope_dim, model_.architecture().rope_pairing,
+                 shape.rope_magnitude});
+}
+
 void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t index, Place x) {
   const Shape& shape = model_.shape();
   const BlockTensors& block = model_.block(index);
@@ -209,24 +234,22 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
 
   kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
   Multiply(queue, rows, shape.embd, normed_, {{block.q, q_}, {block.k, k_}, {block.v, v_}}, false);
-  constexpr uint32_t kNormPairing = 0;  // what GGUF files of llama models are permuted for
-  kernels_.Rope(queue, q_, positions_,
-                {rows, shape.heads, shape.head_dim, shape.rope_dim, kNormPairing, shape.rope_base});
-  kernels_.Rope(
-      queue, k_, positions_,
-      {rows, shape.kv_heads, shape.head_dim, shape.rope_dim, kNormPairing, shape.rope_base});
+  Turn(queue, rows, shape.heads, q_, block.q_bias, block.q_norm);
+  Turn(queue, rows, shape.kv_heads, k_, block.k_bias, block.k_norm);
+  AddBias(queue, rows, v_, block.v_bias);
   const KvAppendParams append{rows, shape.kv_dim(), limits_.context};
   kernels_.KvAppend(queue, k_, positions_, slots_, keys, append);
   kernels_.KvAppend(queue, v_, positions_, slots_, values, append);
   double pairs = 0;
   for (const int32_t position : batch.positions) {
-    pairs += position + 1;
+    pairs += shape.window == 0 ? position + 1 : std::min<double>(position + 1, shape.window);
   }
   kernels_.Attention(queue, {q_, keys, values, positions_, slots_, mixed_},
                      {rows, shape.heads, shape.kv_heads, shape.head_dim, limits_.context,
-                      1 / std::sqrt(static_cast<float>(shape.head_dim))},
+                      shape.window, 1 / std::sqrt(static_cast<float>(shape.head_dim))},
                      pairs);
   Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
+  AddBias(queue, rows, x, block.o_bias);
 
   kernels_.RmsNorm(queue, x, weights_.Of(*block.ffn_norm), normed_, {rows, shape.embd, shape.eps});
   Multiply(queue, rows, shape.embd, normed_, {{block.gate, gate_}, {block.up, up_}}, false);

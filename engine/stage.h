@@ -71,6 +71,10 @@ class Stage {
   };
   void Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
                 std::initializer_list<Product> products, bool accumulate);
+  // Everything between the products of q and k and the cache.
+  void Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+            const GgufTensor* bias, const GgufTensor* norm);
+  void AddBias(het::api::QueueView queue, uint32_t rows, Place y, const GgufTensor* bias);
   bool UsesQ8(const GgufTensor& w) const;
 
   const Model& model_;
@@ -83,7 +87,8 @@ class Stage {
   het::api::Buffer scratch_;
   // Inside scratch_:
   Place x_{}, normed_{}, q_{}, k_{}, v_{}, mixed_{}, gate_{}, up_{}, q8_{}, positions_{}, slots_{},
-      wanted_{}, gathered_{}, logits_{};
+      wanted_{}, gathered_{}, logits_{}, frequencies_{};
+  bool frequencies_written_ = false;
 };
 
 }  // namespace hetllm

@@ -1,5 +1,5 @@
-// Synthetic models: a valid GGUF file of the `llama` architecture with random weights, for
-// benchmarks and tests.
+// Synthetic models: a valid GGUF file with random weights of any architecture and weight type that
+// the engine runs, for benchmarks and tests.
 //
 // Weights have zero mean and a deviation of 1/sqrt(inputs), divided by sqrt(2 * layers) where they
 // join the residual stream, so that activations stay O(1) at every depth. The vocabulary has <unk>,
@@ -19,16 +19,25 @@
 namespace hetllm {
 
 struct SynthSpec {
+  std::string architecture = "llama";
   uint32_t layers = 22;
   uint32_t embd = 2048;
   uint32_t ff = 5632;
   uint32_t heads = 32;
   uint32_t kv_heads = 4;
+  uint32_t head_dim = 0;  // 0: embd / heads
   uint32_t vocab = 32000;
   uint32_t context = 2048;  // what the metadata claims
   WeightType type = WeightType::kQ4_0;
+  // With Q4_K: some matrices and the head are Q6_K, as in files called Q4_K_M.
+  bool mixed = false;
+  uint32_t window = 0;       // sliding window; 0: none
+  std::string rope_scaling;  // linear or yarn; empty: none
+  float rope_factor = 4;     // of the scaling
   uint64_t seed = 1;
   bool tied = false;
+
+  uint32_t HeadDim() const { return head_dim != 0 ? head_dim : embd / heads; }
 };
 
 // Throws Error (usage) for a spec that cannot be, with what would work.

@@ -16,6 +16,7 @@
 
 #include "engine/error.h"
 #include "engine/half.h"
+#include "engine/kernels/reference_weights.h"
 #include "engine/model.h"
 #include "engine/weight_type.h"
 
@@ -38,6 +39,7 @@ class TemporaryFile {
 SynthSpec Small(WeightType type) {
   SynthSpec spec;
   spec.layers = 3, spec.embd = 192, spec.ff = 320, spec.heads = 6, spec.kv_heads = 2;
+  if (BlockElements(type) == 256) spec.embd = 256, spec.ff = 512, spec.heads = 8;
   spec.vocab = 500;
   spec.type = type;
   return spec;
@@ -48,31 +50,12 @@ std::string Read(const char* path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The values of a tensor, dequantised as GGUF defines the blocks.
-std::vector<float> Values(const GgufTensor& tensor) {
-  std::vector<float> values;
-  const auto half_at = [](const std::byte* from) {
-    uint16_t half;
-    std::memcpy(&half, from, 2);
-    return FloatFromHalf(half);
-  };
-  const uint32_t step = BlockBytes(tensor.type);
-  for (const std::byte* at = tensor.data; at < tensor.data + tensor.bytes; at += step) {
-    if (tensor.type == WeightType::kF32) {
-      float value;
-      std::memcpy(&value, at, 4);
-      values.push_back(value);
-    } else if (tensor.type == WeightType::kF16) {
-      values.push_back(half_at(at));
-    } else if (tensor.type == WeightType::kQ8_0) {
-      for (int i = 0; i < 32; ++i) {
-        values.push_back(half_at(at) * static_cast<float>(static_cast<int8_t>(at[2 + i])));
-      }
-    } else {
-      for (int i = 0; i < 32; ++i) {
-        const auto pair = static_cast<int>(at[2 + i % 16]);
-        values.push_back(half_at(at) * static_cast<float>((i < 16 ? pair & 15 : pair >> 4) - 8));
-      }
+std::vector<double> Values(const GgufTensor& tensor) {
+  std::vector<double> values;
+  for (const std::byte* at = tensor.data; at < tensor.data + tensor.bytes;
+       at += BlockBytes(tensor.type)) {
+    for (uint32_t i = 0; i < BlockElements(tensor.type); ++i) {
+      values.push_back(reference::Element(tensor.type, reinterpret_cast<const uint8_t*>(at), i));
     }
   }
   return values;
@@ -95,21 +78,54 @@ TEST_P(SynthTypes, MakesAModelWithTheAskedShapeAndScale) {
   EXPECT_EQ(model.head().type, GetParam());
   for (const GgufTensor* tensor : {model.block(1).q, model.block(2).gate}) {
     double sum = 0, squares = 0;
-    const std::vector<float> values = Values(*tensor);
-    for (const float value : values) {
+    const std::vector<double> values = Values(*tensor);
+    for (const double value : values) {
       sum += value;
-      squares += double{value} * value;
+      squares += value * value;
     }
     const auto n = static_cast<double>(values.size());
-    EXPECT_NEAR(std::sqrt(squares / n) * std::sqrt(192.0), 1.0, 0.05);
-    EXPECT_NEAR(sum / n * std::sqrt(192.0), 0.0, 0.02);
+    EXPECT_NEAR(std::sqrt(squares / n) * std::sqrt(spec.embd), 1.0, 0.05);
+    EXPECT_NEAR(sum / n * std::sqrt(spec.embd), 0.0, 0.02);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllTypes, SynthTypes,
-                         testing::Values(WeightType::kF32, WeightType::kF16, WeightType::kQ8_0,
-                                         WeightType::kQ4_0),
+                         testing::Values(WeightType::kF32, WeightType::kF16, WeightType::kBF16,
+                                         WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_K,
+                                         WeightType::kQ5_K, WeightType::kQ6_K),
                          [](const auto& info) { return std::string(WeightTypeName(info.param)); });
+
+TEST(Synth, WritesEveryArchitecture) {
+  for (const char* name : {"llama", "mistral", "qwen2", "qwen3"}) {
+    const TemporaryFile file;
+    SynthSpec spec = Small(WeightType::kF16);
+    spec.architecture = name;
+    spec.head_dim = 48;
+    spec.window = 100;
+    spec.rope_scaling = "yarn";
+    WriteSynth(spec, file.path());
+    const Model model(file.path());
+    EXPECT_EQ(model.architecture().name, name);
+    EXPECT_EQ(model.shape().q_dim(), 6u * 48);
+    EXPECT_EQ(model.shape().window, 100u);
+    EXPECT_GT(model.shape().rope_magnitude, 1.1f);
+    EXPECT_EQ(model.block(0).q_bias != nullptr, spec.architecture == "qwen2");
+    EXPECT_EQ(model.block(0).q_norm != nullptr, spec.architecture == "qwen3");
+  }
+}
+
+TEST(Synth, MixesTypesAsFilesCalledQ4KMDo) {
+  const TemporaryFile file;
+  SynthSpec spec = Small(WeightType::kQ4_K);
+  spec.mixed = true;
+  WriteSynth(spec, file.path());
+  const Model model(file.path());
+  EXPECT_EQ(model.head().type, WeightType::kQ6_K);
+  EXPECT_EQ(model.block(0).v->type, WeightType::kQ4_K);
+  EXPECT_EQ(model.block(2).v->type, WeightType::kQ6_K);
+  EXPECT_EQ(model.block(2).down->type, WeightType::kQ6_K);
+  EXPECT_EQ(model.block(2).gate->type, WeightType::kQ4_K);
+}
 
 TEST(Synth, EqualSeedsGiveEqualFilesAndOthersDoNot) {
   const TemporaryFile a, b, c;

@@ -1,11 +1,14 @@
-// Tokenizer: text to tokens and back for vocabularies of SentencePiece BPE (`tokenizer.ggml.model`
-// = `llama`).
+// Tokenizer: text to tokens and back, for vocabularies of SentencePiece BPE (`tokenizer.ggml.model`
+// = `llama`) and of byte-level BPE (`gpt2`).
 //
-// Encoding replaces spaces by U+2581, starts from single characters and merges the neighbouring
-// pair whose joined text has the best score (the leftmost of equals) until none is in the
-// vocabulary; a character that is no piece becomes its bytes. Prompts are plain text: a control
-// token's name inside a prompt ("<s>") is not taken as that token. User-defined tokens match before
-// everything else.
+// SentencePiece: spaces become U+2581; from single characters the neighbouring pair whose joined
+// text has the best score (the leftmost of equals) is merged until none is in the vocabulary; a
+// character that is no piece becomes its bytes. Byte-level: text is cut into words
+// (pretokenizer.h), bytes are written as printable characters, and inside a word the pair of the
+// earliest merge rule is joined.
+//
+// Prompts are plain text: a control token's name inside a prompt ("<s>") is not taken as that token
+// unless Specials::kParse asks for it. User-defined tokens match before everything else.
 //
 // Owns its vocabulary; immutable, thread-safe. A vocabulary that cannot work is thrown as Error by
 // the constructor.
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "engine/gguf.h"
+#include "engine/pretokenizer.h"
 
 namespace hetllm {
 
@@ -33,7 +37,10 @@ enum class TokenType : int32_t {
   kByte = 6,
 };
 
+enum class TokenizerKind { kSentencePiece, kByteLevel };
+
 struct Vocabulary {
+  TokenizerKind kind = TokenizerKind::kSentencePiece;
   struct Token {
     std::string text;
     float score = 0;
@@ -44,6 +51,10 @@ struct Vocabulary {
   bool add_bos = true;
   bool add_eos = false;
   bool add_space_prefix = true;
+  // Of byte-level vocabularies: "left right", the earliest first; and how text is cut.
+  std::vector<std::string> merges;
+  PreRules pre = PreRules::kDefault;
+  bool whole_words = false;  // a word that is a token needs no merges
 };
 
 class Tokenizer {
@@ -58,8 +69,13 @@ class Tokenizer {
   size_t size() const { return vocabulary_.tokens.size(); }
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
+  enum class Specials { kAsText, kParse };
   // With BOS and EOS as the vocabulary says. Any bytes are text.
-  std::vector<int32_t> Encode(std::string_view text) const;
+  std::vector<int32_t> Encode(std::string_view text, Specials specials = Specials::kAsText) const;
+  // The same without BOS and EOS, behind what is in `out`.
+  void Append(std::string_view text, Specials specials, std::vector<int32_t>& out) const;
+  // The token with exactly this text.
+  std::optional<int32_t> Find(std::string_view text) const;
   // The bytes of one token; a control token has none. A character may be spread over several byte
   // tokens.
   std::string Piece(int32_t token) const;
@@ -70,12 +86,20 @@ class Tokenizer {
 
  private:
   void EncodeFragment(std::string_view text, std::vector<int32_t>& out) const;
+  void EncodeSentencePiece(std::string_view text, std::vector<int32_t>& out) const;
+  void EncodeWord(std::string_view word, std::vector<int32_t>& out) const;
   void AppendSymbol(std::string_view symbol, std::vector<int32_t>& out) const;
+  void AppendBytes(std::string_view written, std::vector<int32_t>& out) const;
+  void CheckByteLevel();
 
   Vocabulary vocabulary_;
   std::unordered_map<std::string_view, int32_t> mergeable_;  // normal (and user-defined) pieces
   std::vector<int32_t> user_defined_;                        // longest first
-  std::vector<int32_t> byte_tokens_;                         // [256], -1: none
+  std::vector<int32_t> special_;                         // with the control tokens, longest first
+  std::vector<bool> ends_;                               // per token
+  std::unordered_map<std::string_view, int32_t> all_;    // every token's text
+  std::unordered_map<std::string_view, int32_t> ranks_;  // of merges
+  std::vector<int32_t> byte_tokens_;                     // [256], -1: none
 };
 
 }  // namespace hetllm

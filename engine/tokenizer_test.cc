@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "engine/synth.h"
+#include "engine/unicode.h"
 
 namespace hetllm {
 namespace {
@@ -111,6 +112,89 @@ TEST(Tokenizer, EndsTextAtEosAndEot) {
   EXPECT_TRUE(tokenizer.EndsText(2));
   EXPECT_TRUE(tokenizer.EndsText(kFirst + 1));
   EXPECT_FALSE(tokenizer.EndsText(kFirst));
+}
+
+// All bytes as tokens 0..255 in the order of the alphabet's characters' bytes, then the merged
+// texts.
+Vocabulary ByteLevel(const std::vector<std::string>& merges, PreRules pre = PreRules::kGpt2) {
+  Vocabulary vocabulary;
+  vocabulary.kind = TokenizerKind::kByteLevel;
+  vocabulary.pre = pre;
+  vocabulary.add_bos = vocabulary.add_space_prefix = false;
+  uint32_t next = 0x100;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
+    vocabulary.tokens.push_back({Utf8Of(printable ? byte : next++), 0, TokenType::kNormal});
+  }
+  for (const std::string& merge : merges) {
+    std::string text = merge;
+    text.erase(text.find(' '), 1);
+    vocabulary.tokens.push_back({text, 0, TokenType::kNormal});
+  }
+  vocabulary.merges = merges;
+  return vocabulary;
+}
+
+TEST(ByteLevel, MergesByTheEarliestRule) {
+  // "abc": "b c" comes first, so "a b" finds no b any more.
+  const Tokenizer tokenizer(ByteLevel({"b c", "a b", "a bc"}));
+  EXPECT_THAT(tokenizer.Encode("abc"), ElementsAre(258));
+  EXPECT_THAT(tokenizer.Encode("ab"), ElementsAre(257));
+  EXPECT_THAT(tokenizer.Encode("bcb"), ElementsAre(256, 'b'));
+}
+
+TEST(ByteLevel, MergesOnlyInsideWords) {
+  const Tokenizer tokenizer(ByteLevel({"o l", "\u0120 w"}));  // U+0120 is the space
+  EXPECT_THAT(tokenizer.Encode("o w"), ElementsAre('o', 257));
+  EXPECT_THAT(tokenizer.Encode("o\nl"), ElementsAre('o', '\n', 'l'));
+  EXPECT_EQ(tokenizer.Decode({'o', 257}), "o w");
+}
+
+TEST(ByteLevel, TakesWholeWordsWithoutMergesWhereTheFileSaysSo) {
+  Vocabulary vocabulary = ByteLevel({"a b"});
+  vocabulary.tokens.push_back({"xyz", 0, TokenType::kNormal});
+  EXPECT_THAT(Tokenizer(vocabulary).Encode("xyz"), ElementsAre('x', 'y', 'z'));
+  vocabulary.whole_words = true;
+  EXPECT_THAT(Tokenizer(vocabulary).Encode("xyz"), ElementsAre(257));
+}
+
+TEST(ByteLevel, RoundTripsAnyBytes) {
+  for (const PreRules pre :
+       {PreRules::kDefault, PreRules::kGpt2, PreRules::kLlama3, PreRules::kQwen2}) {
+    const Tokenizer tokenizer(ByteLevel({"e n", "t h", "th e", "\u0120 t", "\u00c3 \u00a9"}, pre));
+    std::string all;
+    for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+    for (const std::string& text :
+         {all, std::string("the \u00e9t\u00e9  then\n\n\u4e2d\u6587 12345 \U0001F600"),
+          std::string("\xFF\xFE broken \xE2\x82")}) {
+      EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), text);
+    }
+  }
+}
+
+TEST(ByteLevel, TakesSpecialTokensFromTextOnlyWhenAsked) {
+  Vocabulary vocabulary = ByteLevel({"a b"});
+  vocabulary.tokens.push_back({"<|im_end|>", 0, TokenType::kControl});
+  const Tokenizer tokenizer(std::move(vocabulary));
+  EXPECT_EQ(tokenizer.Encode("ab<|im_end|>").size(), 11u);
+  EXPECT_THAT(tokenizer.Encode("ab<|im_end|>a", Tokenizer::Specials::kParse),
+              ElementsAre(256, 257, 'a'));
+  EXPECT_TRUE(tokenizer.EndsText(257));
+  EXPECT_EQ(tokenizer.Piece(257), "");
+  EXPECT_EQ(tokenizer.Find("<|im_end|>"), 257);
+}
+
+TEST(ByteLevel, SaysWhichByteHasNoToken) {
+  Vocabulary vocabulary = ByteLevel({});
+  vocabulary.tokens.pop_back();
+  const Tokenizer tokenizer(std::move(vocabulary));
+  EXPECT_THROW(tokenizer.Encode("\xFF"), Error);
+}
+
+TEST(ByteLevel, RefusesMergesThatAreNone) {
+  Vocabulary vocabulary = ByteLevel({"a b"});
+  vocabulary.merges.push_back("ab");
+  EXPECT_THROW(Tokenizer{vocabulary}, Error);
 }
 
 TEST(Tokenizer, RefusesByteTokensThatAreNone) {

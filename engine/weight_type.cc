@@ -15,11 +15,15 @@ struct Row {
   uint32_t bytes;
 };
 
-constexpr std::array<Row, 4> kRows = {{
+constexpr std::array<Row, 8> kRows = {{
     {WeightType::kF32, "f32", 1, 4},
     {WeightType::kF16, "f16", 1, 2},
-    {WeightType::kQ4_0, "q4_0", 32, 18},
+    {WeightType::kBF16, "bf16", 1, 2},
     {WeightType::kQ8_0, "q8_0", 32, 34},
+    {WeightType::kQ6_K, "q6_k", 256, 210},
+    {WeightType::kQ5_K, "q5_k", 256, 176},
+    {WeightType::kQ4_K, "q4_k", 256, 144},
+    {WeightType::kQ4_0, "q4_0", 32, 18},
 }};
 
 const Row& RowOf(WeightType type) {
@@ -28,7 +32,7 @@ const Row& RowOf(WeightType type) {
       return row;
     }
   }
-  return kRows[0];  // not reached: a WeightType is one of the four
+  return kRows[0];  // not reached: a WeightType is one of the table
 }
 
 // ggml's enum, in order; 4 and 5 and 31-33, 36-38 were withdrawn.
@@ -60,6 +64,14 @@ std::optional<WeightType> WeightTypeFromName(std::string_view name) {
 }
 
 std::string_view WeightTypeName(WeightType type) { return RowOf(type).name; }
+
+std::string WeightTypeNames() {
+  std::string names;
+  for (const Row& row : kRows) {
+    names += (names.empty() ? "" : &row == &kRows.back() ? " and " : ", ") + std::string(row.name);
+  }
+  return names;
+}
 
 std::string_view GgmlTypeName(uint32_t number) {
   return number < std::size(kGgmlNames) ? kGgmlNames[number] : "unknown";

@@ -209,6 +209,10 @@ Json ToJson(const Lease& lease, int64_t now_boottime) {
   json["startTime"] = lease.start_time;
   json["holder"] = std::string(HolderName(lease.holder));
   json["state"] = std::string(LeaseStateName(lease.state));
+  if (!lease.transaction.empty()) json["transaction"] = lease.transaction;
+  if (lease.isolation_at_least != Isolation::kCooperative) {
+    json["isolationAtLeast"] = std::string(IsolationName(lease.isolation_at_least));
+  }
   json["generation"] = lease.generation;
   if (lease.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(lease.ttl_ms);
   if (lease.expiry_boottime != 0) {
@@ -234,6 +238,9 @@ absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime) {
   HET_ASSIGN_OR_RETURN(lease.holder, ParseHolder(holder));
   HET_ASSIGN_OR_RETURN(const std::string state, Text(json, "state", "tried"));
   HET_ASSIGN_OR_RETURN(lease.state, ParseLeaseState(state));
+  HET_ASSIGN_OR_RETURN(lease.transaction, Text(json, "transaction"));
+  HET_ASSIGN_OR_RETURN(const std::string apart, Text(json, "isolationAtLeast", "cooperative"));
+  HET_ASSIGN_OR_RETURN(lease.isolation_at_least, ParseIsolation(apart));
   HET_ASSIGN_OR_RETURN(lease.generation, Number(json, "generation"));
   HET_ASSIGN_OR_RETURN(const uint64_t ttl_ms, Number(json, "ttlMs"));
   if (ttl_ms > INT64_MAX) return InvalidField("ttlMs", "is too large");

@@ -75,6 +75,10 @@ struct Lease {
   Holder holder = Holder::kProcess;
   Slice slice;
   LeaseState state = LeaseState::kTried;
+  std::string transaction;  // that decides over it; empty: none
+  // What must keep it apart from slices of other users: a device on which that cannot be said is
+  // not shared with them.
+  Isolation isolation_at_least = Isolation::kCooperative;
   uint64_t generation = 0;      // fencing: grows with every change of the lease
   int64_t ttl_ms = 0;           // what was asked; counts from Confirm or Renew. 0: none
   int64_t expiry_boottime = 0;  // nanoseconds of CLOCK_BOOTTIME; 0: none
@@ -103,8 +107,9 @@ Json ToJson(const Slice& slice);
 absl::StatusOr<Slice> SliceFromJson(const Json& json);
 
 // The slice's members (its own id as "slice") and {"id","tenant","uid","pid","startTime","holder",
-// "state","generation","ttlMs","expiresInSeconds"}. expiresInSeconds counts from `now_boottime`; it
-// and ttlMs are left out when there is none.
+// "state","transaction","isolationAtLeast","generation","ttlMs","expiresInSeconds"}.
+// expiresInSeconds counts from `now_boottime`; it, ttlMs and transaction are left out when there is
+// none, isolationAtLeast when it is cooperative.
 Json ToJson(const Lease& lease, int64_t now_boottime);
 absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime);
 

@@ -27,6 +27,11 @@ void FrameReader::Feed(absl::string_view bytes) {
   buffer_.append(bytes.data(), bytes.size());
 }
 
+bool FrameReader::HasFrame() const {
+  return !failure_.ok() || buffer_.find('\0', scanned_) != std::string::npos ||
+         buffered() > kMaxFrameBytes;
+}
+
 absl::Status FrameReader::Fail(absl::Status status) {
   failure_ = std::move(status);
   buffer_.clear();

@@ -32,6 +32,8 @@ class FrameReader {
   // that, and every later call fails the same way.
   absl::StatusOr<std::optional<Json>> Next();
 
+  // Whether Next would have something to say: a frame, or why there will be none.
+  bool HasFrame() const;
   // Bytes of a frame that has not ended yet.
   bool HasPartialFrame() const { return !buffer_.empty(); }
   // Bytes that were fed and not taken.

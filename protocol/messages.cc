@@ -86,6 +86,10 @@ void PutTerms(const LeaseTerms& terms, Json& json) {
   json["holder"] = std::string(HolderName(terms.holder));
   if (terms.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(terms.ttl_ms);
   json["confirm"] = terms.confirm;
+  if (!terms.transaction.empty()) json["transaction"] = terms.transaction;
+  if (terms.isolation_at_least) {
+    json["isolationAtLeast"] = std::string(IsolationName(*terms.isolation_at_least));
+  }
 }
 
 absl::StatusOr<LeaseTerms> TermsFromJson(const Json& json) {
@@ -98,6 +102,16 @@ absl::StatusOr<LeaseTerms> TermsFromJson(const Json& json) {
   HET_ASSIGN_OR_RETURN(terms.confirm, Flag(json, "confirm"));
   if (terms.ttl_ms > 0 && terms.holder == Holder::kProcess) {
     return InvalidField("ttlMs", "is for holder \"manual\"; a process's lease ends with it");
+  }
+  HET_ASSIGN_OR_RETURN(terms.transaction, Text(json, "transaction"));
+  if (terms.confirm && !terms.transaction.empty()) {
+    return InvalidField("transaction", "is for leases that are confirmed later, with Confirm");
+  }
+  if (json.contains("isolationAtLeast")) {
+    HET_ASSIGN_OR_RETURN(const std::string isolation, Text(json, "isolationAtLeast"));
+    absl::StatusOr<Isolation> parsed = ParseIsolation(isolation);
+    if (!parsed.ok()) return InvalidField("isolationAtLeast", parsed.status().message());
+    terms.isolation_at_least = *parsed;
   }
   return terms;
 }
@@ -302,6 +316,7 @@ absl::StatusOr<std::vector<LeaseRef>> RefsFromJson(const Json& json) {
 
 Json ToJson(const LeaseChange& change) {
   Json json = {{"leases", RefsToJson(change.leases)}};
+  if (!change.transaction.empty()) json = {{"transaction", change.transaction}};
   if (!change.request_id.empty()) json["requestId"] = change.request_id;
   if (change.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(change.ttl_ms);
   return json;
@@ -311,7 +326,12 @@ absl::StatusOr<LeaseChange> LeaseChangeFromJson(const Json& json) {
   LeaseChange change;
   HET_ASSIGN_OR_RETURN(change.request_id, Text(json, "requestId"));
   HET_ASSIGN_OR_RETURN(change.ttl_ms, Millis(json, "ttlMs"));
-  HET_ASSIGN_OR_RETURN(change.leases, RefsFromJson(json));
+  HET_ASSIGN_OR_RETURN(change.transaction, Text(json, "transaction"));
+  if (change.transaction.empty()) {
+    HET_ASSIGN_OR_RETURN(change.leases, RefsFromJson(json));
+  } else if (json.contains("leases")) {
+    return InvalidField("leases", "is all of the transaction; name one or the other");
+  }
   return change;
 }
 

@@ -71,6 +71,11 @@ struct LeaseTerms {
   Holder holder = Holder::kProcess;
   int64_t ttl_ms = 0;    // manual leases only; 0: until released
   bool confirm = false;  // false: the leases are tried and end by themselves if nobody confirms
+  // A name that the caller makes up for several calls whose leases are confirmed or cancelled
+  // together, also before they came; empty: none. Not with `confirm`.
+  std::string transaction;
+  // What must keep the slices apart from those of other users; nullopt: what hetd.toml says.
+  std::optional<Isolation> isolation_at_least;
 };
 
 struct AcquireRequest {
@@ -78,7 +83,7 @@ struct AcquireRequest {
   std::vector<SliceRequest> slices;  // all or none
 };
 
-// Confirm, Cancel, Release, Renew.
+// Confirm, Cancel, Release, Renew. Confirm and Cancel take a transaction in place of leases.
 struct LeaseRef {
   std::string id;
   uint64_t generation = 0;  // 0: whatever it is; else the call fails when the lease has changed
@@ -87,6 +92,7 @@ struct LeaseChange {
   std::string request_id;
   std::vector<LeaseRef> leases;  // all or none
   int64_t ttl_ms = 0;            // Renew only: from now
+  std::string transaction = {};
 };
 
 // Resize. What is not given stays as it is.

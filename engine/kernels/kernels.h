@@ -4,8 +4,9 @@
 // Every kernel exists twice: a native function (SIMD, engine/kernels/native) and a portable text
 // (OpenCL C subset, engine/kernels/portable). Activations are float32, row-major, one row per
 // token. Weights are in GGUF layout: a matrix W of n_out rows of n_in elements (ne[0] = n_in
-// contiguous), quantised in blocks of 32 along n_in. All parameter structs are plain 32-bit words
-// so that the portable text declares the same struct. Offsets come with the buffers, in bytes.
+// contiguous), quantised in blocks of 32 or 256 along n_in. TYPE is f32, f16, bf16, q8_0, q4_0,
+// q4_k, q5_k or q6_k. All parameter structs are plain 32-bit words so that the portable text
+// declares the same struct. Offsets come with the buffers, in bytes.
 //
 // Pure data and functions; thread-safe.
 #ifndef HET_ENGINE_KERNELS_KERNELS_H_
@@ -19,9 +20,19 @@
 
 namespace hetllm {
 
-enum class WeightType : uint32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8 };  // ggml's numbers
+// ggml's numbers.
+enum class WeightType : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30,
+};
 
-// get_rows_{f32,f16,q8_0,q4_0}: y[r] = dequantise(table[ids[r]]).  Buffers: table, ids int32[rows],
+// get_rows_TYPE: y[r] = dequantise(table[ids[r]]).  Buffers: table, ids int32[rows],
 // y f32[rows][cols]. An id outside [0, table_rows) gives a row of zeros. get_rows_f32 also gathers
 // activation rows.
 struct GetRowsParams {
@@ -35,11 +46,11 @@ struct RmsNormParams {
   float eps;
 };
 
-// matmul_{f32,f16,q8_0,q4_0}: y[r][o] = sum_i x[r][i] * W[o][i], plus the old y[r][o] when
-// accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in % 32 == 0 for the
-// quantised types. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
-// by arithmetic: one kernel name, the implementation chooses. matmul_{q8_0,q4_0}_q8: the same with
-// x quantised by quantize_q8 (buffer x holds its output).
+// matmul_TYPE: y[r][o] = sum_i x[r][i] * W[o][i], plus the old y[r][o] when
+// accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in is a multiple of the
+// type's block. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
+// by arithmetic: one kernel name, the implementation chooses. matmul_TYPE_q8 (of the quantised
+// types): the same with x quantised by quantize_q8 (buffer x holds its output).
 struct MatmulParams {
   uint32_t rows, n_in, n_out, accumulate;
 };
@@ -53,12 +64,13 @@ struct QuantizeParams {
 constexpr uint64_t Q8RowBytes(uint64_t n_in) { return n_in / 32 * 4 + n_in; }
 
 // rope: rotates the first rope_dim elements of every head in place. pairing 0 ("norm"): pairs (2i,
-// 2i+1); pairing 1
-// ("neox"): pairs (i, i + rope_dim/2). angle(i) = position * freq_base^(-2i/rope_dim).
-// Buffers: x f32[rows][heads*head_dim], positions int32[rows].
+// 2i+1); pairing 1 ("neox"): pairs (i, i + rope_dim/2). The angle of pair i is position *
+// (frequencies[i][0] + frequencies[i][1]), a number and what float rounding took from it; both
+// results are multiplied by `magnitude`. Buffers: x f32[rows][heads*head_dim], positions
+// int32[rows], frequencies f32[rope_dim/2][2].
 struct RopeParams {
   uint32_t rows, heads, head_dim, rope_dim, pairing;
-  float freq_base;
+  float magnitude;
 };
 
 // kv_append: cache[(slot[r]*context + position[r])][:] = x[r][:], kv_dim = kv_heads*head_dim
@@ -68,13 +80,13 @@ struct KvAppendParams {
   uint32_t rows, kv_dim, context;
 };
 
-// attention: for row r and head h, softmax over positions 0..positions[r] of slot slots[r] of
-// q.k/sqrt(head_dim), times v (online softmax). KV head of h is h / (heads/kv_heads). Causality
-// holds because the rows' own keys were appended before. Buffers: q f32[rows][heads*head_dim], k
-// cache, v cache (as kv_append), positions, slots, y f32[rows][heads*head_dim]. kv_dim of the
-// caches is kv_heads*head_dim.
+// attention: for row r and head h, softmax over positions 0..positions[r] of slot slots[r], at most
+// the last `window` of them (0: all), of q.k*scale, times v (online softmax). KV head of h is h /
+// (heads/kv_heads). Causality holds because the rows' own keys were appended before. Buffers: q
+// f32[rows][heads*head_dim], k cache, v cache (as kv_append), positions, slots, y
+// f32[rows][heads*head_dim]. kv_dim of the caches is kv_heads*head_dim.
 struct AttentionParams {
-  uint32_t rows, heads, kv_heads, head_dim, context;
+  uint32_t rows, heads, kv_heads, head_dim, context, window;
   float scale;
 };
 
@@ -82,6 +94,11 @@ struct AttentionParams {
 // (may be gate). add: y = a + b.  Buffers: a, b, y (may be a or b).
 struct ElementwiseParams {
   uint32_t count;
+};
+
+// add_bias: y[r][i] += bias[i], in place.  Buffers: y f32[rows][cols], bias f32[cols].
+struct AddBiasParams {
+  uint32_t rows, cols;
 };
 
 // argmax: ids[r] = the first index of the largest of x[r][0..cols).  Buffers: x f32[rows][cols],
@@ -107,6 +124,7 @@ Grid NativeGrid(const RopeParams& params);
 Grid NativeGrid(const KvAppendParams& params);
 Grid NativeGrid(const AttentionParams& params);
 Grid NativeGrid(const ElementwiseParams& params);
+Grid NativeGrid(const AddBiasParams& params);
 Grid NativeGrid(const ArgmaxParams& params);
 
 // The portable text of all kernels, and their grids (engine/kernels/portable).
@@ -119,6 +137,7 @@ Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);
 Grid PortableGrid(const AttentionParams& params);
 Grid PortableGrid(const ElementwiseParams& params);
+Grid PortableGrid(const AddBiasParams& params);
 Grid PortableGrid(const ArgmaxParams& params);
 
 }  // namespace hetllm

@@ -268,7 +268,7 @@ TEST(NamedSlice, ComesFromTheConfiguration) {
   EXPECT_THAT(hetd.StartAndFail({"--runtime-dir", hetd.runtime_dir(), "--state-dir",
                                  hetd.state_dir(), "--config", config},
                                 &exit_code),
-              HasSubstr("hetd.toml:4: \"share\""));
+              HasSubstr("hetd.toml:4:9: \"share\""));
   EXPECT_EQ(exit_code, 1);
 }
 

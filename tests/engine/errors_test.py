@@ -54,16 +54,16 @@ class Errors(unittest.TestCase):
         gguf.write(other, {"general.architecture": ("string", "mamba")}, [])
         message = self.refused(1, "info", "-m", other)
         self.assertIn("architecture 'mamba'", message)
-        self.assertIn("runs: llama", message)
+        self.assertIn("runs: llama, mistral, qwen2, qwen3", message)
 
     def test_a_type_that_is_not_run(self):
         raw = bytearray(self.good.read_bytes())
         at = raw.index(b"output.weight") + len(b"output.weight") + 4 + 16
-        raw[at] = 14
-        other = self.folder / "q6.gguf"
+        raw[at] = 16
+        other = self.folder / "iq2.gguf"
         other.write_bytes(raw)
         message = self.refused(1, "info", "-m", other)
-        self.assertIn("has type 14 (Q6_K)", message)
+        self.assertIn("has type 16 (IQ2_XXS)", message)
 
     def test_unknown_and_ambiguous_slices_list_the_devices(self):
         message = self.refused(4, *self.generate("--slices", "tpu9"))
@@ -117,6 +117,26 @@ class Errors(unittest.TestCase):
         block = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 96)
         self.assertEqual(info["layers"][1]["flops_per_token"], block)
         self.assertEqual(info["vocabulary"], 320)
+
+    def test_a_file_that_shrinks_while_it_is_used(self):
+        victim = self.folder / "shrinks.gguf"
+        victim.write_bytes(self.good.read_bytes())
+        command = [hetllm.PROGRAM, "chat", "-m", str(victim), "--slices", "cpu", "--embedded", "--chat-template", "zephyr", "-n", "4"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=hetllm.ENVIRONMENT)
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()
+        process.stdout.readline()  # it is loaded, and answers
+        os.truncate(victim, 4096)
+        _, errors = process.communicate(b"again\n", timeout=30)
+        self.assertEqual(process.returncode, 1, errors)
+        self.assertIn(b"shrinks.gguf' became shorter", errors)
+
+    def test_architecture_and_type_of_a_synthetic_model_must_be_known(self):
+        self.assertIn("qwen3", self.refused(2, "synth", "--arch", "gemma", "-o", self.folder / "x.gguf"))
+        self.assertIn("q4_k_m", self.refused(2, "synth", "--type", "q3_k", "-o", self.folder / "x.gguf"))
+        self.assertIn("multiples of 256", self.refused(2, "synth", "--embd", 64, "--heads", 4, "--kv-heads", 2, "--type", "q6_k",
+                                                       "-o", self.folder / "x.gguf"))
 
     def test_ctrl_c_ends_it_soon_and_cleanly(self):
         command = [hetllm.PROGRAM, "generate", "-m", str(self.good), "-p", "hello", "-n", "200000", "--ignore-eos",

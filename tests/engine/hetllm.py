@@ -32,7 +32,7 @@ ENVIRONMENT.pop("HET_SOCKET", None)
 def run(*arguments, env=None, timeout=120):
     """Runs hetllm without a daemon; returns the finished process with its texts."""
     command = [PROGRAM, *map(str, arguments)]
-    if arguments[0] in ("generate", "bench", "logits"):
+    if arguments[0] in ("generate", "bench", "logits", "chat", "perplexity"):
         command.append("--embedded")
     if "--simulate" in arguments:
         command.remove("--embedded")

@@ -20,7 +20,8 @@ PLACEMENTS = {
     "pocl and cpu": [f"{hetllm.POCL}:50%", "cpu:50%"],
     "pocl and rusticl": [f"{hetllm.POCL}:50%", f"{hetllm.RUSTICL}:50%"],
 }
-MODELS = ["tied_f32", "gqa3_f16", "gqa3_q8_0", "odd_q4_0"]
+MODELS = ["tied_f32", "gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k",
+          "mistral_mixed", "qwen2_q4_k", "qwen3_bf16", "factors_f16"]
 
 
 class Logits(unittest.TestCase):
@@ -53,6 +54,21 @@ class Logits(unittest.TestCase):
         self.assertEqual(values.shape, expected.shape)
         return np.linalg.norm(values - expected) / np.linalg.norm(expected)
 
+    def test_files_that_llama_cpp_quantised(self):
+        tokens = [1, 260, 275, 280, 259, 287, 3, 70, 99, 258]
+        out = self.folder / "peer.f32"
+        for name in ("peer_q4_k_m", "peer_q6_k"):
+            path = hetllm.HERE / "fixtures" / f"{name}.gguf"
+            expected = llama_reference.Model(path).logits(tokens)
+            for device in ("cpu", hetllm.POCL):
+                for activations, limit in (("f32", LIMIT), ("q8", 3e-2)):
+                    hetllm.need_device(self, device)
+                    hetllm.run_ok("logits", "-m", path, "--tokens", ",".join(map(str, tokens)), "-o", out, "--slices", device,
+                                  "--activations", activations)
+                    values = np.fromfile(out, "<f4").reshape(expected.shape)
+                    error = np.linalg.norm(values - expected) / np.linalg.norm(expected)
+                    self.assertLess(error, limit, (name, device, activations))
+
 
 def _add_tests():
     for placement, slices in PLACEMENTS.items():
@@ -66,9 +82,13 @@ def _add_tests():
             setattr(Logits, f"test_{name}_on_{placement.replace(' ', '_')}", test)
 
     def q8(self):
-        error = self.error("gqa3_q8_0", self.logits("gqa3_q8_0", ["cpu"], "--activations", "q8"))
-        self.assertLess(error, 3e-2)
-        self.assertGreater(error, 1e-5)  # it is another arithmetic
+        for device in ("cpu", hetllm.POCL):
+            hetllm.need_device(self, device)
+            for name in ("gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed"):
+                with self.subTest(name, device=device):
+                    error = self.error(name, self.logits(name, [device], "--activations", "q8"))
+                    self.assertLess(error, 3e-2)
+                    self.assertGreater(error, 1e-5)  # it is another arithmetic
 
     def chunks(self):
         # Equal however the rows are cut into micro-batches.

@@ -14,6 +14,7 @@
 
 #include "devices/opencl/driver.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/reference_weights.h"
 
 namespace hetllm {
 namespace {
@@ -118,12 +119,8 @@ std::vector<T> Values(const std::vector<uint8_t>& bytes) {
   return values;
 }
 
-double HalfValue(uint16_t half) {
-  const int exponent = half >> 10 & 31, mantissa = half & 1023;
-  const double magnitude =
-      exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
-  return (half & 0x8000) != 0 ? -magnitude : magnitude;
-}
+using reference::Format;
+using reference::Weights;
 
 class PortableKernels : public testing::TestWithParam<Variant> {
  protected:
@@ -134,50 +131,8 @@ class PortableKernels : public testing::TestWithParam<Variant> {
     return values;
   }
   int Int(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
-  uint16_t Half() {  // 2^-6 .. 2 and some subnormal ones
-    const int exponent = Int(0, 19) == 0 ? 0 : Int(9, 15);
-    return static_cast<uint16_t>(Int(0, 1) << 15 | exponent << 10 | Int(0, 1023));
-  }
-
-  struct Weights {
-    std::vector<uint8_t> bytes;
-    std::vector<double> values;
-  };
-  // `count` elements of a format, row after row.
-  Weights MakeWeights(const std::string& format, size_t count) {
-    Weights w;
-    const auto put_half = [&](uint16_t half) {
-      w.bytes.push_back(static_cast<uint8_t>(half));
-      w.bytes.push_back(static_cast<uint8_t>(half >> 8));
-      return HalfValue(half);
-    };
-    if (format == "f32") {
-      const std::vector<float> floats = Normals(count);
-      w.bytes = Bytes(floats);
-      w.values.assign(floats.begin(), floats.end());
-    } else if (format == "f16") {
-      for (size_t i = 0; i < count; ++i) w.values.push_back(put_half(Half()));
-    } else {
-      w.values.resize(count);
-      for (size_t block = 0; block < count; block += 32) {
-        const double scale = put_half(Half());
-        if (format == "q8_0") {
-          for (int i = 0; i < 32; ++i) {
-            const int q = Int(0, 9) == 0 ? -128 : Int(-128, 127);
-            w.bytes.push_back(static_cast<uint8_t>(q));
-            w.values[block + i] = scale * q;
-          }
-        } else {
-          for (int i = 0; i < 16; ++i) {
-            const int byte = Int(0, 255);
-            w.bytes.push_back(static_cast<uint8_t>(byte));
-            w.values[block + i] = scale * ((byte & 15) - 8);
-            w.values[block + i + 16] = scale * ((byte >> 4) - 8);
-          }
-        }
-      }
-    }
-    return w;
+  Weights MakeWeights(const Format& format, size_t count) {
+    return reference::MakeWeights(format, count, random_);
   }
 
   Machine& machine() { return Machine::Of(GetParam()); }
@@ -204,10 +159,13 @@ struct Shape {
 };
 
 TEST_P(PortableKernels, Matmul) {
-  for (const std::string format : {"f32", "f16", "q8_0", "q4_0"}) {
+  for (const Format& format : reference::kFormats) {
     std::vector<Shape> shapes = {{1, 64, 1},   {1, 2048, 70}, {2, 96, 33},     {5, 544, 37},
                                  {8, 32, 100}, {9, 96, 67},   {12, 1056, 130}, {131, 64, 65}};
-    if (format == "f32" || format == "f16") {
+    if (format.elements == 256) {
+      shapes = {{1, 256, 1},  {1, 2048, 70}, {5, 512, 37},
+                {8, 256, 40}, {9, 768, 67},  {131, 256, 65}};
+    } else if (format.elements == 1) {
       shapes.insert(shapes.end(), {{1, 7, 3}, {3, 33, 5}, {10, 45, 9}, {11, 515, 4}});
     }
     for (const Shape& shape : shapes) {
@@ -228,7 +186,7 @@ TEST_P(PortableKernels, Matmul) {
             scale[r * shape.n_out + o] = size;
           }
         }
-        const std::string kernel = "matmul_" + format;
+        const std::string kernel = std::string("matmul_") + format.name;
         const MatmulParams params{shape.rows, shape.n_in, shape.n_out, accumulate};
         const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
                                                        params, {w.bytes, Bytes(x), Bytes(y)}, 2);
@@ -241,9 +199,11 @@ TEST_P(PortableKernels, Matmul) {
 }
 
 TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
-  for (const std::string format : {"q8_0", "q4_0"}) {
-    for (const Shape& shape :
-         {Shape{1, 64, 3}, Shape{3, 2048, 70}, Shape{9, 96, 33}, Shape{133, 64, 34}}) {
+  for (const Format& format : reference::kFormats) {
+    if (format.elements == 1) continue;
+    const uint32_t block = std::max(64u, format.elements);
+    for (const Shape& shape : {Shape{1, block, 3}, Shape{3, 2048, 70},
+                               Shape{9, 3 * format.elements, 33}, Shape{133, block, 34}}) {
       const Weights w = MakeWeights(format, size_t{shape.n_out} * shape.n_in);
       std::vector<float> x = Normals(size_t{shape.rows} * shape.n_in);
       std::fill_n(x.begin(), 32, 0.0f);  // a block of zeros
@@ -275,7 +235,7 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
           }
         }
       }
-      const std::string kernel = "matmul_" + format + "_q8";
+      const std::string kernel = std::string("matmul_") + format.name + "_q8";
       const MatmulParams params{shape.rows, shape.n_in, shape.n_out, 1};
       const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
                                                      params, {w.bytes, q8, Bytes(y)}, 2);
@@ -285,19 +245,20 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
 }
 
 TEST_P(PortableKernels, GetRows) {
-  for (const std::string format : {"f32", "f16", "q8_0", "q4_0"}) {
-    const GetRowsParams params{5, 96, 7};
+  for (const Format& format : reference::kFormats) {
+    const GetRowsParams params{5, format.elements == 256 ? 512u : 96u, 7};
     const Weights table = MakeWeights(format, size_t{params.table_rows} * params.cols);
     const std::vector<int32_t> ids = {6, 0, -1, 7, 3};
-    const std::string kernel = "get_rows_" + format;
+    const std::string kernel = std::string("get_rows_") + format.name;
     const std::vector<float> y = Values<float>(
         machine().Run(kernel.c_str(), PortableGrid(params), params,
-                      {table.bytes, Bytes(ids), std::vector<uint8_t>(5 * 96 * 4, 1)}, 2));
+                      {table.bytes, Bytes(ids), std::vector<uint8_t>(5 * params.cols * 4, 1)}, 2));
     for (size_t r = 0; r < ids.size(); ++r) {
       for (size_t k = 0; k < params.cols; ++k) {
         const bool known = ids[r] >= 0 && ids[r] < 7;
-        const double want = known ? table.values[ids[r] * 96 + k] : 0;
-        ASSERT_NEAR(y[r * 96 + k], want, 1e-6 * std::abs(want)) << kernel << " row " << r;
+        const double want = known ? table.values[ids[r] * params.cols + k] : 0;
+        ASSERT_NEAR(y[r * params.cols + k], want, 1e-6 * std::max(1.0, std::abs(want)))
+            << kernel << " row " << r;
       }
     }
   }
@@ -323,11 +284,17 @@ TEST_P(PortableKernels, RmsNorm) {
 
 TEST_P(PortableKernels, RopeOfBothPairings) {
   for (const uint32_t pairing : {0u, 1u}) {
-    const RopeParams params{3, 5, 80, 64, pairing, 10000.0f};
-    const std::vector<int32_t> positions = {0, 9, 1500};
+    const RopeParams params{3, 5, 80, 64, pairing, 1.25f};
+    const std::vector<int32_t> positions = {0, 9, 131071};
+    std::vector<float> frequencies;
+    for (int i = 0; i < 32; ++i) {
+      const double frequency = std::pow(10000.0, -2.0 * i / 64);
+      frequencies.push_back(static_cast<float>(frequency));
+      frequencies.push_back(static_cast<float>(frequency - frequencies.back()));
+    }
     const std::vector<float> x = Normals(3 * 5 * 80);
-    const std::vector<float> y = Values<float>(
-        machine().Run("rope", PortableGrid(params), params, {Bytes(x), Bytes(positions)}, 0));
+    const std::vector<float> y = Values<float>(machine().Run(
+        "rope", PortableGrid(params), params, {Bytes(x), Bytes(positions), Bytes(frequencies)}, 0));
     for (size_t r = 0; r < 3; ++r) {
       for (size_t h = 0; h < 5; ++h) {
         const size_t head = (r * 5 + h) * 80;
@@ -338,23 +305,29 @@ TEST_P(PortableKernels, RopeOfBothPairings) {
             continue;
           }
           const double angle = positions[r] * std::pow(10000.0, -2.0 * i / 64);
-          const double c = std::cos(angle), s = std::sin(angle);
-          ASSERT_NEAR(y[head + a], x[head + a] * c - x[head + b] * s, 2e-3) << "pair " << i;
-          ASSERT_NEAR(y[head + b], x[head + a] * s + x[head + b] * c, 2e-3) << "pair " << i;
-          if (r < 2) {  // small angles are exact to float
-            ASSERT_NEAR(y[head + a], x[head + a] * c - x[head + b] * s, 1e-5) << "pair " << i;
-          }
+          const double c = 1.25 * std::cos(angle), s = 1.25 * std::sin(angle);
+          ASSERT_NEAR(y[head + a], x[head + a] * c - x[head + b] * s, 1e-5) << "pair " << i;
+          ASSERT_NEAR(y[head + b], x[head + a] * s + x[head + b] * c, 1e-5) << "pair " << i;
         }
       }
     }
   }
 }
 
+TEST_P(PortableKernels, AddBias) {
+  const AddBiasParams params{3, 100};
+  const std::vector<float> y = Normals(300), bias = Normals(100);
+  const std::vector<float> out = Values<float>(
+      machine().Run("add_bias", PortableGrid(params), params, {Bytes(y), Bytes(bias)}, 0));
+  for (size_t i = 0; i < 300; ++i) ASSERT_EQ(out[i], y[i] + bias[i % 100]);
+}
+
 TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
   struct Case {
-    uint32_t heads, kv_heads, head_dim;
+    uint32_t heads, kv_heads, head_dim, window;
   };
-  for (const Case& c : {Case{4, 2, 64}, Case{3, 1, 20}, Case{2, 2, 300}}) {
+  for (const Case& c :
+       {Case{4, 2, 64, 0}, Case{3, 1, 20, 0}, Case{2, 2, 300, 0}, Case{4, 2, 64, 67}}) {
     constexpr uint32_t kContext = 150, kSlots = 3;
     const std::vector<int32_t> positions = {0, 5, 149, 70}, slots = {2, 0, 1, 1};
     const auto rows = static_cast<uint32_t>(positions.size());
@@ -375,7 +348,7 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
     const uint32_t q_dim = c.heads * c.head_dim;
     const std::vector<float> q = Normals(size_t{rows} * q_dim);
     const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-    const AttentionParams params{rows, c.heads, c.kv_heads, c.head_dim, kContext, scale};
+    const AttentionParams params{rows, c.heads, c.kv_heads, c.head_dim, kContext, c.window, scale};
     const std::vector<float> y =
         Values<float>(machine().Run("attention", PortableGrid(params), params,
                                     {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions),
@@ -388,7 +361,9 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
         const float* query = q.data() + r * q_dim + h * c.head_dim;
         std::vector<double> scores;
         double largest = -1e300;
-        for (int32_t i = 0; i <= positions[r]; ++i) {
+        const int32_t window = static_cast<int32_t>(c.window);
+        const int32_t first = window > 0 ? std::max(0, positions[r] + 1 - window) : 0;
+        for (int32_t i = first; i <= positions[r]; ++i) {
           double dot = 0;
           for (size_t d = 0; d < c.head_dim; ++d)
             dot += double{query[d]} * keys[cache_at + size_t(i) * kv_dim + d];
@@ -400,7 +375,7 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
         for (size_t d = 0; d < c.head_dim; ++d) {
           double want = 0;
           for (size_t i = 0; i < scores.size(); ++i)
-            want += scores[i] / weight * values[cache_at + i * kv_dim + d];
+            want += scores[i] / weight * values[cache_at + (first + i) * kv_dim + d];
           ASSERT_NEAR(y[r * q_dim + h * c.head_dim + d], want, 2e-5)
               << "row " << r << " head " << h << " of " << c.head_dim;
         }

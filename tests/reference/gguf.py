@@ -1,4 +1,4 @@
-"""GGUF files for het's tests and training scripts: a reader, a writer and four weight formats, in numpy only.
+"""GGUF files for het's tests and training scripts: a reader, a writer and the weight formats, in numpy only.
 
 It shares no code with the engine on purpose: the engine's reader is tested against what this module writes, and the
 other way round. Source of the layout: the GGUF specification, versions 2 and 3, little-endian.
@@ -17,6 +17,7 @@ import numpy as np
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
 BLOCK = 32  # elements per block of Q8_0 and Q4_0
+SUPER = 256  # elements per block of Q4_K, Q5_K and Q6_K
 
 # Scalar types of metadata values: name -> (number in the file, struct format).
 SCALARS = {
@@ -42,6 +43,9 @@ FORMATS = {
     "q4_0": (2, BLOCK, 18, 2),
     "q8_0": (8, BLOCK, 34, 7),
     "bf16": (30, 1, 2, 32),
+    "q4_k": (12, SUPER, 144, 14),
+    "q5_k": (13, SUPER, 176, 16),
+    "q6_k": (14, SUPER, 210, 18),
 }
 FORMATS_BY_NUMBER = {fmt[0]: name for name, fmt in FORMATS.items()}
 
@@ -57,10 +61,10 @@ class GgufError(Exception):
 # --- weight formats -------------------------------------------------------------------------------------------------
 
 
-def _blocks(values):
-    if values.shape[-1] % BLOCK:
-        raise GgufError(f"rows of {values.shape[-1]} elements cannot be cut into blocks of {BLOCK}")
-    return np.asarray(values, np.float64).reshape(-1, BLOCK)
+def _blocks(values, size=BLOCK):
+    if values.shape[-1] % size:
+        raise GgufError(f"rows of {values.shape[-1]} elements cannot be cut into blocks of {size}")
+    return np.asarray(values, np.float64).reshape(-1, size)
 
 
 def _divide(values, scales):
@@ -98,6 +102,91 @@ def _dequantize_q4_0(raw):
     return (nibbles.astype(np.int8) - 8) * scale
 
 
+def _half(raw):
+    """(n, 2) bytes -> (n, 1) float64."""
+    return np.ascontiguousarray(raw).view("<f2").astype(np.float64)
+
+
+def _pack_six_bits(scales, minimums):
+    """(n, 8) values 0..63 each -> (n, 12) bytes: four scales, four minimums, then the low nibbles of the last four of
+    both; their upper two bits lie on top of the first eight bytes."""
+    first = np.concatenate([scales[:, :4] | scales[:, 4:] >> 4 << 6, minimums[:, :4] | minimums[:, 4:] >> 4 << 6], axis=1)
+    return np.concatenate([first, scales[:, 4:] & 15 | (minimums[:, 4:] & 15) << 4], axis=1).astype(np.uint8)
+
+
+def _unpack_six_bits(packed):
+    low, high, mixed = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = np.concatenate([low & 63, mixed & 15 | low >> 6 << 4], axis=1)
+    minimums = np.concatenate([high & 63, mixed >> 4 | high >> 6 << 4], axis=1)
+    return scales.astype(np.float64), minimums.astype(np.float64)
+
+
+def _quantize_minimum_k(values, levels):
+    """Q4_K (16 levels) and Q5_K (32): per run of 32 a step and a minimum, as 6-bit multiples of halves d and dmin;
+    x ~ d * scale * q - dmin * minimum. The nibbles of runs 2j and 2j+1 share 32 bytes; bit j of the 32 bytes before
+    is the fifth bit of run j."""
+    runs = _blocks(values, SUPER).reshape(-1, 8, 32)
+    lowest = np.minimum(runs.min(axis=2), 0)
+    step = (np.maximum(runs.max(axis=2), 0) - lowest) / (levels - 1)
+    d = (step.max(axis=1) / 63).astype("<f2")
+    dmin = (-lowest.min(axis=1) / 63).astype("<f2")
+    scales = np.clip(np.rint(_divide(step, d.astype(np.float64))), 0, 63).astype(np.int64)
+    minimums = np.clip(np.rint(_divide(-lowest, dmin.astype(np.float64))), 0, 63).astype(np.int64)
+    actual = (d.astype(np.float64)[:, None] * scales)[:, :, None]
+    offset = (dmin.astype(np.float64)[:, None] * minimums)[:, :, None]
+    q = np.divide(runs + offset, actual, out=np.zeros_like(runs), where=actual != 0)
+    q = np.clip(np.rint(q), 0, levels - 1).astype(np.uint8)
+    nibbles = (q[:, 0::2] & 15 | (q[:, 1::2] & 15) << 4).reshape(len(q), 128)
+    parts = [d[:, None].view(np.uint8), dmin[:, None].view(np.uint8), _pack_six_bits(scales, minimums)]
+    if levels == 32:
+        parts.append(np.bitwise_or.reduce((q >> 4) << np.arange(8, dtype=np.uint8)[None, :, None], axis=1))
+    return np.concatenate([*parts, nibbles], axis=1)
+
+
+def _dequantize_minimum_k(raw, levels):
+    d, dmin = _half(raw[:, :2]), _half(raw[:, 2:4])
+    scales, minimums = _unpack_six_bits(raw[:, 4:16])
+    nibbles = raw[:, -128:].reshape(-1, 4, 1, 32)
+    q = np.concatenate([nibbles & 15, nibbles >> 4], axis=2).reshape(-1, 8, 32).astype(np.float64)
+    if levels == 32:
+        q += 16 * (raw[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[None, :, None] & 1)
+    return ((d * scales)[:, :, None] * q - (dmin * minimums)[:, :, None]).reshape(-1, SUPER)
+
+
+def _quantize_q6_k(values):
+    """Per run of 16 an int8 multiple of a half d; x ~ d * scale * (q - 32). Of each half of 128: 64 bytes of nibbles
+    (quarters 0 and 2, then 1 and 3, the later ones above), 32 bytes of the upper bit pairs of the four quarters."""
+    runs = _blocks(values, SUPER).reshape(-1, 16, 16)
+    largest = np.take_along_axis(runs, np.abs(runs).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+    step = largest / -32
+    d = (np.abs(step).max(axis=1) / 127).astype("<f2")
+    scales = np.clip(np.rint(_divide(step, d.astype(np.float64))), -128, 127).astype(np.int8)
+    actual = (d.astype(np.float64)[:, None] * scales)[:, :, None]
+    q = np.divide(runs, actual, out=np.zeros_like(runs), where=actual != 0)
+    q = (np.clip(np.rint(q), -32, 31) + 32).astype(np.uint8).reshape(-1, 2, 4, 32)
+    low = np.concatenate([q[:, :, 0] & 15 | (q[:, :, 2] & 15) << 4, q[:, :, 1] & 15 | (q[:, :, 3] & 15) << 4], axis=2)
+    high = np.bitwise_or.reduce((q >> 4) << np.array([0, 2, 4, 6], np.uint8)[None, None, :, None], axis=2)
+    parts = [low.reshape(len(q), 128), high.reshape(len(q), 64), scales.view(np.uint8), d[:, None].view(np.uint8)]
+    return np.concatenate(parts, axis=1)
+
+
+def _dequantize_q6_k(raw):
+    low = raw[:, :128].reshape(-1, 2, 2, 32)
+    high = raw[:, 128:192].reshape(-1, 2, 1, 32)
+    nibbles = np.concatenate([low & 15, low >> 4], axis=2)  # quarters 0, 1, 2, 3
+    pairs = high >> np.array([0, 2, 4, 6], np.uint8)[None, None, :, None] & 3
+    q = (nibbles | pairs << 4).astype(np.float64).reshape(-1, 16, 16) - 32
+    scales = np.ascontiguousarray(raw[:, 192:208]).view(np.int8) * _half(raw[:, 208:210])
+    return (q * scales[:, :, None]).reshape(-1, SUPER)
+
+
+_K_CODECS = {
+    "q4_k": (lambda values: _quantize_minimum_k(values, 16), lambda raw: _dequantize_minimum_k(raw, 16)),
+    "q5_k": (lambda values: _quantize_minimum_k(values, 32), lambda raw: _dequantize_minimum_k(raw, 32)),
+    "q6_k": (_quantize_q6_k, _dequantize_q6_k),
+}
+
+
 def _encode_bf16(values):
     """Upper half of a float32, rounded to nearest even. (Not for NaN.)"""
     bits = np.ascontiguousarray(values, "<f4").view("<u4").astype(np.uint64)
@@ -116,6 +205,8 @@ def encode(values, fmt):
         return _quantize_q8_0(values).tobytes()
     if fmt == "q4_0":
         return _quantize_q4_0(values).tobytes()
+    if fmt in _K_CODECS:
+        return _K_CODECS[fmt][0](values).tobytes()
     raise GgufError(f"weight format '{fmt}' is not one of {', '.join(FORMATS)}")
 
 
@@ -131,8 +222,9 @@ def decode(raw, fmt, shape):
     elif fmt == "bf16":
         values = (raw.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
     else:
-        rows = raw.reshape(-1, FORMATS[fmt][2])
-        values = _dequantize_q8_0(rows) if fmt == "q8_0" else _dequantize_q4_0(rows)
+        codecs = {"q8_0": _dequantize_q8_0, "q4_0": _dequantize_q4_0}
+        codecs.update((name, codec[1]) for name, codec in _K_CODECS.items())
+        values = codecs[fmt](raw.reshape(-1, FORMATS[fmt][2]))
     return values.reshape(shape)
 
 
@@ -343,21 +435,28 @@ class CharacterTokenizer:
         return raw.decode("utf-8", errors="replace").replace(SPACE, " ")
 
 
-def llama_metadata(name, fmt, *, context, embd, layers, ff, heads, kv_heads, vocab, rope_base=10000.0, eps=1e-5):
-    """The keys a Llama-architecture file needs beside its tokenizer."""
+def llama_metadata(
+    name, fmt, *, context, embd, layers, ff, heads, kv_heads, vocab, rope_base=10000.0, eps=1e-5, arch="llama", head_dim=None
+):
+    """The keys a file of the Llama family needs beside its tokenizer."""
+    keys = {
+        "context_length": ("u32", context),
+        "embedding_length": ("u32", embd),
+        "block_count": ("u32", layers),
+        "feed_forward_length": ("u32", ff),
+        "attention.head_count": ("u32", heads),
+        "attention.head_count_kv": ("u32", kv_heads),
+        "attention.layer_norm_rms_epsilon": ("f32", eps),
+        "rope.dimension_count": ("u32", head_dim or embd // heads),
+        "rope.freq_base": ("f32", rope_base),
+        "vocab_size": ("u32", vocab),
+    }
+    if head_dim:
+        keys["attention.key_length"] = keys["attention.value_length"] = ("u32", head_dim)
     return {
-        "general.architecture": ("string", "llama"),
+        "general.architecture": ("string", arch),
         "general.name": ("string", name),
         "general.file_type": ("u32", FORMATS[fmt][3]),
         "general.alignment": ("u32", DEFAULT_ALIGNMENT),
-        "llama.context_length": ("u32", context),
-        "llama.embedding_length": ("u32", embd),
-        "llama.block_count": ("u32", layers),
-        "llama.feed_forward_length": ("u32", ff),
-        "llama.attention.head_count": ("u32", heads),
-        "llama.attention.head_count_kv": ("u32", kv_heads),
-        "llama.attention.layer_norm_rms_epsilon": ("f32", eps),
-        "llama.rope.dimension_count": ("u32", embd // heads),
-        "llama.rope.freq_base": ("f32", rope_base),
-        "llama.vocab_size": ("u32", vocab),
+        **{f"{arch}.{key}": value for key, value in keys.items()},
     }

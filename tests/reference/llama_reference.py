@@ -1,4 +1,4 @@
-"""Reference of a Llama-architecture forward pass in double precision, with numpy only, written without het's engine.
+"""Reference of the forward pass of the Llama family (llama, mistral, qwen2, qwen3) in double precision, with numpy only, written without het's engine.
 
     llama_reference.py logits   -m F --tokens 1,15,7 -o OUT.f32     one row of vocabulary size per token, float32
     llama_reference.py generate -m F --tokens 1,15,7 -n 8           greedy; prints the new token ids, comma-separated
@@ -16,57 +16,85 @@ import numpy as np
 
 import gguf
 
-# Metadata or tensors that would change the result and that this reference does not implement.
-_UNSUPPORTED_TENSORS = (
-    "rope_freqs.weight",
-    "blk.0.attn_q.bias",
-    "blk.0.attn_q_norm.weight",
-    "blk.0.ffn_gate_inp.weight",
-)
+# Tensors that would change the result and that this reference does not implement.
+_UNSUPPORTED_TENSORS = ("blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate.bias")
+# Which elements RoPE turns together: neighbours, or the two halves.
+_HALVES = {"llama": False, "mistral": False, "qwen2": True, "qwen3": True}
+
+
+def yarn_ramp(pairs, rope_dim, base, length):
+    """0 for pairs that turn more than 32 times over `length` positions, 1 for those below one turn, linear between
+    (Peng et al. 2023, equations 22 to 25)."""
+
+    def pair_of(turns):
+        return rope_dim * np.log(length / (turns * 2 * np.pi)) / (2 * np.log(base))
+
+    low, high = max(0, np.floor(pair_of(32))), min(rope_dim - 1, np.ceil(pair_of(1)))
+    return np.clip((np.arange(pairs) - low) / max(0.001, high - low), 0, 1)
 
 
 class Model:
-    """The weights of a GGUF file of architecture `llama` as float64, and its forward pass."""
+    """The weights of a GGUF file as float64, and its forward pass."""
 
     def __init__(self, path):
         file = gguf.GgufFile(path)
         meta = file.metadata
-        architecture = meta.get("general.architecture")
-        if architecture != "llama":
-            raise gguf.GgufError(f"{path} has architecture '{architecture}'; only 'llama' is implemented")
-        if meta.get("llama.rope.scaling.type", "none") != "none":
-            raise gguf.GgufError(f"{path} scales RoPE ({meta['llama.rope.scaling.type']}); not implemented")
+        arch = meta.get("general.architecture")
+        if arch not in _HALVES:
+            raise gguf.GgufError(f"{path} has architecture '{arch}'; {', '.join(_HALVES)} are implemented")
         for name in _UNSUPPORTED_TENSORS:
             if name in file.infos:
                 raise gguf.GgufError(f"{path} has a tensor '{name}'; not implemented")
         try:
-            self.layers = meta["llama.block_count"]
-            self.embd = meta["llama.embedding_length"]
-            self.heads = meta["llama.attention.head_count"]
-            self.eps = meta["llama.attention.layer_norm_rms_epsilon"]
+            self.layers = meta[f"{arch}.block_count"]
+            self.embd = meta[f"{arch}.embedding_length"]
+            self.heads = meta[f"{arch}.attention.head_count"]
+            self.eps = meta[f"{arch}.attention.layer_norm_rms_epsilon"]
         except KeyError as error:
             raise gguf.GgufError(f"{path} lacks the metadata {error}") from error
-        self.kv_heads = meta.get("llama.attention.head_count_kv", self.heads)
-        self.head_dim = meta.get("llama.attention.key_length", self.embd // self.heads)
-        self.rope_dim = meta.get("llama.rope.dimension_count", self.head_dim)
-        self.rope_base = meta.get("llama.rope.freq_base", 10000.0)
+        self.kv_heads = meta.get(f"{arch}.attention.head_count_kv", self.heads)
+        self.head_dim = meta.get(f"{arch}.attention.key_length", self.embd // self.heads)
+        self.rope_dim = meta.get(f"{arch}.rope.dimension_count", self.head_dim)
+        self.rope_base = meta.get(f"{arch}.rope.freq_base", 10000.0)
+        self.halves = _HALVES[arch]
+        self.window = meta.get(f"{arch}.attention.sliding_window", 0)
         self.metadata = meta
         self._weights = {name.removesuffix(".weight"): file.tensor(name) for name in file.infos}
         self._embedding = self._weights["token_embd"]
         self._head = self._weights.get("output", self._embedding)
         self.vocab = self._head.shape[0]
+        self._read_rope(arch)
+
+    def _read_rope(self, arch):
+        pairs = self.rope_dim // 2
+        frequencies = self.rope_base ** (-np.arange(0, self.rope_dim, 2) / self.rope_dim)
+        frequencies = frequencies / self._weights.get("rope_freqs", 1.0)
+        scaling = self.metadata.get(f"{arch}.rope.scaling.type", "none")
+        factor = self.metadata.get(f"{arch}.rope.scaling.factor", 1.0)
+        self.magnitude = 1.0
+        if scaling == "linear":
+            frequencies = frequencies / factor
+        elif scaling == "yarn":
+            length = self.metadata[f"{arch}.rope.scaling.original_context_length"]
+            ramp = yarn_ramp(pairs, self.rope_dim, self.rope_base, length)
+            frequencies = frequencies * (1 - ramp) + frequencies / factor * ramp
+            self.magnitude = 1 + 0.1 * np.log(factor)
+        elif scaling != "none":
+            raise gguf.GgufError(f"RoPE scaling '{scaling}' is not implemented")
+        self.frequencies = frequencies
 
     def _norm(self, x, name):
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.eps) * self._weights[name]
 
     def _rotate(self, x):
-        """RoPE on the pairs (2i, 2i+1) of the first rope_dim features. x: (..., T, heads, head_dim)."""
-        positions = np.arange(x.shape[-3])
-        angles = positions[:, None] * self.rope_base ** (-np.arange(0, self.rope_dim, 2) / self.rope_dim)
-        turned = (x[..., 0 : self.rope_dim : 2] + 1j * x[..., 1 : self.rope_dim : 2]) * np.exp(1j * angles)[:, None, :]
+        """RoPE on the first rope_dim features. x: (..., T, heads, head_dim)."""
+        angles = np.arange(x.shape[-3])[:, None] * self.frequencies
+        dim = self.rope_dim
+        first, second = (slice(0, dim // 2), slice(dim // 2, dim)) if self.halves else (slice(0, dim, 2), slice(1, dim, 2))
+        turned = (x[..., first] + 1j * x[..., second]) * (self.magnitude * np.exp(1j * angles))[:, None, :]
         out = x.copy()
-        out[..., 0 : self.rope_dim : 2] = turned.real
-        out[..., 1 : self.rope_dim : 2] = turned.imag
+        out[..., first] = turned.real
+        out[..., second] = turned.imag
         return out
 
     def _attention(self, x, prefix):
@@ -74,21 +102,26 @@ class Model:
         length = x.shape[-2]
 
         def project(name, heads):
-            return (x @ self._weights[prefix + name].T).reshape(*x.shape[:-1], heads, self.head_dim)
+            y = x @ self._weights[prefix + name].T + self._weights.get(f"{prefix}{name}.bias", 0.0)
+            y = y.reshape(*x.shape[:-1], heads, self.head_dim)
+            return self._norm(y, f"{prefix}{name}_norm") if f"{prefix}{name}_norm" in self._weights else y
 
         q = self._rotate(project("attn_q", self.heads))
         k = self._rotate(project("attn_k", self.kv_heads))
         v = project("attn_v", self.kv_heads)
-        future = np.triu(np.ones((length, length), bool), 1)
+        hidden = np.triu(np.ones((length, length), bool), 1)  # what comes later
+        if self.window:
+            hidden |= np.tril(np.ones((length, length), bool), -self.window)  # and what is too long ago
         group = self.heads // self.kv_heads
         mixed = np.empty_like(q)
         for head in range(self.heads):
             scores = q[..., head, :] @ k[..., head // group, :].swapaxes(-1, -2) / np.sqrt(self.head_dim)
-            scores = np.where(future, -np.inf, scores)
+            scores = np.where(hidden, -np.inf, scores)
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             weights /= weights.sum(axis=-1, keepdims=True)
             mixed[..., head, :] = weights @ v[..., head // group, :]
-        return mixed.reshape(*x.shape[:-1], -1) @ self._weights[prefix + "attn_output"].T
+        out = mixed.reshape(*x.shape[:-1], -1) @ self._weights[prefix + "attn_output"].T
+        return out + self._weights.get(prefix + "attn_output.bias", 0.0)
 
     def _feed_forward(self, x, prefix):
         gate = x @ self._weights[prefix + "ffn_gate"].T

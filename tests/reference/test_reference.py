@@ -24,7 +24,7 @@ import verify  # noqa: E402
 class WeightFormats(unittest.TestCase):
     def setUp(self):
         rng = np.random.default_rng(7)
-        self.values = rng.standard_normal((6, 96)) * np.array([1e-3, 0.1, 1, 3, 50, 1])[:, None]
+        self.values = rng.standard_normal((6, 768)) * np.array([1e-3, 0.1, 1, 3, 50, 1])[:, None]
         self.values[5] = 0
 
     def round_trip(self, fmt):
@@ -46,6 +46,15 @@ class WeightFormats(unittest.TestCase):
         self.assertTrue((error <= step * 1.01 + 1e-7).all())
         self.assertLess(np.median(error[2:15] / step[2:15]), 0.3)
 
+    def test_k_types_err_by_at_most_a_step_of_their_run(self):
+        # Steps are a 63rd (or 127th) of the largest of the block apart, so a small run beside a large one loses more.
+        for fmt, run, steps, bound in (("q4_k", 32, 15, 1.1), ("q5_k", 32, 31, 1.6), ("q6_k", 16, 32, 1.1)):
+            error = np.abs(self.round_trip(fmt) - self.values)
+            block = np.abs(self.values).reshape(6, -1, 256).max(axis=2).repeat(256, axis=1)
+            spread = (2 if steps < 32 else 1) * block
+            self.assertTrue((error <= spread / steps * bound + 1e-6).all(), fmt)
+            self.assertLess(np.median(error[:5] / spread[:5]) * steps, 0.35, fmt)
+
     def test_floats_round_to_their_precision(self):
         for fmt, bits in (("f32", 24), ("f16", 11), ("bf16", 8)):
             error = np.abs(self.round_trip(fmt) - self.values)
@@ -64,6 +73,31 @@ class WeightFormats(unittest.TestCase):
         q8 = gguf.decode(half + struct.pack("<32b", *range(-16, 16)), "q8_0", (32,))
         self.assertEqual(q8.tolist(), [i * 0.5 for i in range(-16, 16)])
         self.assertEqual(gguf.decode(b"\xc0\x3f\x20\xc0", "bf16", (2,)).tolist(), [1.5, -2.5])
+
+    def test_k_blocks_decode_as_their_bytes_say(self):
+        scales = [1, 2, 3, 4, 33, 34, 35, 60]
+        minimums = [5, 6, 7, 8, 63, 0, 17, 48]
+        twelve = [scales[i] | scales[i + 4] >> 4 << 6 for i in range(4)]
+        twelve += [minimums[i] | minimums[i + 4] >> 4 << 6 for i in range(4)]
+        twelve += [scales[i + 4] & 15 | (minimums[i + 4] & 15) << 4 for i in range(4)]
+        head = struct.pack("<2e", 0.5, 0.25) + bytes(twelve)
+        nibbles = np.random.default_rng(1).integers(0, 256, 128).tolist()
+        fifth = np.random.default_rng(2).integers(0, 256, 32).tolist()
+        q4 = gguf.decode(head + bytes(nibbles), "q4_k", (256,))
+        q5 = gguf.decode(head + bytes(fifth) + bytes(nibbles), "q5_k", (256,))
+        for run, i in itertools.product(range(8), range(32)):
+            code = nibbles[run // 2 * 32 + i] >> 4 * (run % 2) & 15
+            self.assertEqual(q4[32 * run + i], 0.5 * scales[run] * code - 0.25 * minimums[run])
+            code += 16 * (fifth[i] >> run & 1)
+            self.assertEqual(q5[32 * run + i], 0.5 * scales[run] * code - 0.25 * minimums[run])
+        low, high = nibbles, np.random.default_rng(3).integers(0, 256, 64).tolist()
+        signed = list(range(-8, 8))
+        q6 = gguf.decode(bytes(low + high) + struct.pack("<16be", *signed, 0.5), "q6_k", (256,))
+        for half, quarter, i in itertools.product(range(2), range(4), range(32)):
+            code = low[64 * half + 32 * (quarter % 2) + i] >> 4 * (quarter // 2) & 15
+            code += 16 * (high[32 * half + i] >> 2 * quarter & 3)
+            at = 128 * half + 32 * quarter + i
+            self.assertEqual(q6[at], 0.5 * signed[at // 16] * (code - 32))
 
     def test_rows_that_are_no_whole_blocks_are_refused(self):
         with self.assertRaises(gguf.GgufError):
@@ -147,6 +181,35 @@ class ForwardPass(unittest.TestCase):
         self.assertAlmostEqual(turned[2], math.cos(angle), places=12)
         self.assertAlmostEqual(turned[3], math.sin(angle), places=12)
         self.assertEqual(np.count_nonzero(turned), 2)
+
+    def test_rope_of_halves_turns_pairs_that_lie_half_a_head_apart(self):
+        model = self.models["qwen2_q4_k"]
+        x = np.zeros((4, 1, model.head_dim))
+        x[:, 0, 3] = 1
+        angle = 3 * model.rope_base ** (-6 / model.head_dim)
+        turned = model._rotate(x)[3, 0]
+        self.assertAlmostEqual(turned[3], math.cos(angle), places=12)
+        self.assertAlmostEqual(turned[3 + model.head_dim // 2], math.sin(angle), places=12)
+
+    def test_yarn_keeps_fast_pairs_and_slows_down_slow_ones(self):
+        model = self.models["qwen3_bf16"]
+        plain = model.rope_base ** (-np.arange(0, model.rope_dim, 2) / model.rope_dim)
+        self.assertAlmostEqual(model.frequencies[0], plain[0], places=12)
+        self.assertAlmostEqual(model.frequencies[-1], plain[-1] / 4, places=12)
+        self.assertTrue((np.diff(model.frequencies / plain) <= 1e-12).all())
+        self.assertAlmostEqual(model.magnitude, 1 + 0.1 * math.log(4))
+
+    def test_a_window_hides_what_is_too_long_ago(self):
+        model = self.models["mistral_mixed"]
+        model.window, window = 5, model.window
+        try:
+            changed = [self.tokens[0] + 1] + self.tokens[1:]
+            difference = np.abs(model.logits(changed) - model.logits(self.tokens)).max(axis=1)
+        finally:
+            model.window = window
+        reach = 4 * model.layers  # each layer looks back four tokens
+        self.assertTrue((difference[: reach + 1] > 0).all())
+        self.assertTrue((difference[reach + 1 :] == 0).all())
 
     def test_grouped_queries_equal_repeated_key_value_heads(self):
         grouped = self.models["gqa3_f16"]

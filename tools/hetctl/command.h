@@ -20,13 +20,14 @@ struct Globals {
   std::function<int()> run;        // the chosen command
 };
 
-void RegisterGet(CLI::App& app, Globals& globals);     // get, describe
-void RegisterLease(CLI::App& app, Globals& globals);   // acquire, release, resize, drain
-void RegisterRun(CLI::App& app, Globals& globals);     // run
-void RegisterSlice(CLI::App& app, Globals& globals);   // slice create, delete
-void RegisterTop(CLI::App& app, Globals& globals);     // top
-void RegisterPlan(CLI::App& app, Globals& globals);    // plan
-void RegisterDoctor(CLI::App& app, Globals& globals);  // doctor, version
+void RegisterGet(CLI::App& app, Globals& globals);       // get, describe
+void RegisterLease(CLI::App& app, Globals& globals);     // acquire, release, resize, drain
+void RegisterRun(CLI::App& app, Globals& globals);       // run
+void RegisterSlice(CLI::App& app, Globals& globals);     // slice create, delete
+void RegisterTop(CLI::App& app, Globals& globals);       // top
+void RegisterPlan(CLI::App& app, Globals& globals);      // plan
+void RegisterSimulate(CLI::App& app, Globals& globals);  // simulate
+void RegisterDoctor(CLI::App& app, Globals& globals);    // doctor, version
 
 }  // namespace het::hetctl
 

@@ -20,7 +20,7 @@ namespace {
 
 struct AcquireOptions {
   std::vector<std::string> devices, shares, memories, names;
-  std::string policy = "guaranteed", priority = "normal", tenant, ttl, model,
+  std::string policy = "guaranteed", priority = "normal", tenant, ttl, isolation, model,
               objective = "throughput", wait = "0s";
   ModelLoad load;
 };
@@ -52,6 +52,9 @@ absl::StatusOr<protocol::LeaseTerms> Terms(const AcquireOptions& options) {
   if (!options.ttl.empty()) {
     HET_ASSIGN_OR_RETURN(terms.ttl_ms, ParseDurationMillis(options.ttl));
     if (terms.ttl_ms == 0) return absl::InvalidArgumentError("--ttl must be more than 0");
+  }
+  if (!options.isolation.empty()) {
+    HET_ASSIGN_OR_RETURN(terms.isolation_at_least, ParseIsolation(options.isolation));
   }
   return terms;
 }
@@ -235,6 +238,9 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   acquire->add_option("--priority", options->priority, "high, normal or batch");
   acquire->add_option("--ttl", options->ttl,
                       "end the lease after this time, such as 1h (default: when released)");
+  acquire->add_option("--isolation", options->isolation,
+                      "what must keep it apart from other users' slices, at least: hardware, "
+                      "driver, or cooperative (default: what hetd.toml says)");
   acquire->add_option("--tenant", options->tenant, "a name for reports (default: the user's)");
   auto* model =
       acquire->add_option("--model", options->model,

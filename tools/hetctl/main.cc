@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   RegisterSlice(app, globals);
   RegisterTop(app, globals);
   RegisterPlan(app, globals);
+  RegisterSimulate(app, globals);
   RegisterDoctor(app, globals);
 
   if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) {

@@ -37,7 +37,8 @@ struct Queries {
   size_t count, head_dim;
   const float** q;  // [count]
   float** y;        // [count]
-  int64_t* keys;    // [count] attends to keys 0 .. keys-1
+  int64_t* first;   // [count] attends to keys first .. keys-1
+  int64_t* keys;    // [count]
   float* largest;   // [count] running maximum of the scores
   float* total;     // [count] running sum of exp(score - largest)
   float* sums;      // [count][head_dim] running sum of exp(score - largest) * v
@@ -94,9 +95,12 @@ void ScoreTile(const Queries& queries, const float* k, size_t k_stride, size_t f
     }
   }
   for (size_t n = 0; n < queries.count; ++n) {
+    float* scores = queries.scores + n * kKeys;
     const int64_t left = queries.keys[n] - static_cast<int64_t>(first);
     const size_t mine = left <= 0 ? 0 : std::min<size_t>(static_cast<size_t>(left), valid);
-    for (size_t t = mine; t < kKeys; ++t) queries.scores[n * kKeys + t] = -HUGE_VALF;
+    for (size_t t = mine; t < kKeys; ++t) scores[t] = -HUGE_VALF;
+    const int64_t before = queries.first[n] - static_cast<int64_t>(first);
+    for (int64_t t = 0; t < std::min<int64_t>(before, kKeys); ++t) scores[t] = -HUGE_VALF;
   }
 }
 
@@ -179,14 +183,17 @@ HWY_INLINE void AccumulateValues(const Queries& queries, size_t n, const float* 
 
 // k and v point to this KV head of key 0 of the slot.
 void Attend(const Queries& queries, const float* k, const float* v, size_t stride, float scale) {
-  int64_t keys = 0;
+  int64_t keys = 0, begin = INT64_MAX;
   for (size_t n = 0; n < queries.count; ++n) {
     keys = std::max(keys, queries.keys[n]);
+    begin = std::min(begin, queries.first[n]);
     queries.largest[n] = -HUGE_VALF;
     queries.total[n] = 0.0f;
   }
   std::memset(queries.sums, 0, queries.count * queries.head_dim * sizeof(float));
-  for (size_t first = 0; first < static_cast<size_t>(keys); first += kKeys) {
+  // Tiles begin at multiples of kKeys, so that what else is in the batch does not change a sum.
+  for (size_t first = static_cast<size_t>(begin) / kKeys * kKeys; first < static_cast<size_t>(keys);
+       first += kKeys) {
     const size_t valid = std::min<size_t>(kKeys, static_cast<size_t>(keys) - first);
     ScoreTile(queries, k + first * stride, stride, first, valid);
     SoftmaxTile(queries, scale);
@@ -220,7 +227,8 @@ void AttentionT(const het_native_call* call) {
   queries.head_dim = head_dim;
   queries.q = Scratch<const float*>(ScratchUse::kQueries, most);
   queries.y = Scratch<float*>(ScratchUse::kOutputs, most);
-  queries.keys = Scratch<int64_t>(ScratchUse::kKeyCounts, most);
+  queries.keys = Scratch<int64_t>(ScratchUse::kKeyCounts, 2 * most);
+  queries.first = queries.keys + most;
   float* floats = Scratch<float>(ScratchUse::kPartials, most * (kKeys + 2 + head_dim));
   queries.scores = floats;  // first: aligned
   queries.largest = floats + most * kKeys;
@@ -242,6 +250,8 @@ void AttentionT(const het_native_call* call) {
           queries.q[queries.count] = q + (row * params.heads + h) * head_dim;
           queries.y[queries.count] = y + (row * params.heads + h) * head_dim;
           queries.keys[queries.count] = std::max<int64_t>(last + 1, 0);
+          queries.first[queries.count] =
+              params.window == 0 ? 0 : std::max<int64_t>(last + 1 - int64_t{params.window}, 0);
         }
       }
       const size_t at =

@@ -84,11 +84,21 @@ HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from))));
 }
 
+// Lanes(df) consecutive bfloat16.
+HWY_INLINE hn::Vec<DF> LoadBfloats(DF df, const uint8_t* from) {
+  const hn::Rebind<uint16_t, DF> du;
+  const hn::Rebind<uint32_t, DF> dw;
+  const auto bits = hn::PromoteTo(dw, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from)));
+  return hn::BitCast(df, hn::ShiftLeft<16>(bits));
+}
+
 // Lanes(df) consecutive elements of a plain type.
 template <WeightType kType>
 HWY_INLINE hn::Vec<DF> LoadPlain(DF df, const uint8_t* from) {
   if constexpr (kType == WeightType::kF32) {
     return hn::LoadU(df, reinterpret_cast<const float*>(from));
+  } else if constexpr (kType == WeightType::kBF16) {
+    return LoadBfloats(df, from);
   } else {
     return LoadHalves(df, from);
   }
@@ -152,8 +162,29 @@ HWY_INLINE hn::Vec<DF> ExpandHalf(DF df, HalfBlock from, size_t /*half*/, size_t
 
 constexpr size_t kHalfVectors = kBlock / 2 / hn::MaxLanes(DF());
 
+// One block of a K type.
+template <WeightType kType>
+HWY_INLINE void DequantizeSuper(const uint8_t* block, float* HWY_RESTRICT out) {
+  constexpr size_t kRun = Format<kType>::kRun;
+  const DF df;
+  const hn::Rebind<int32_t, DF> di;
+  const hn::Rebind<uint8_t, DF> d8;
+  const size_t lanes = hn::Lanes(df);
+  HWY_ALIGN uint8_t codes[kSuper];
+  float scale[kSuper / kRun], minimum[kSuper / kRun];
+  ExpandCodes<kType>(block, codes);
+  ExpandScales<kType>(block, scale, minimum);
+  for (size_t run = 0; run < kSuper / kRun; ++run) {
+    const auto by = hn::Set(df, scale[run]), less = hn::Set(df, minimum[run]);
+    for (size_t i = run * kRun; i < (run + 1) * kRun; i += lanes) {
+      const auto code = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(d8, codes + i)));
+      hn::StoreU(hn::MulSub(code, by, less), df, out + i);
+    }
+  }
+}
+
 // out[0..count) = elements first.. of the row. For the quantised types first and count are
-// multiples of 32.
+// multiples of their block.
 template <WeightType kType>
 HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count,
                            float* HWY_RESTRICT out) {
@@ -166,6 +197,13 @@ HWY_INLINE void Dequantize(const uint8_t* row, size_t first, size_t count,
     size_t i = 0;
     for (; i + lanes <= count; i += lanes) hn::StoreU(LoadHalves(df, from + 2 * i), df, out + i);
     for (; i < count; ++i) out[i] = LoadHalf(from + 2 * i);
+  } else if constexpr (kType == WeightType::kBF16) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) hn::StoreU(LoadBfloats(df, from + 2 * i), df, out + i);
+    for (; i < count; ++i) out[i] = LoadBfloat(from + 2 * i);
+  } else if constexpr (!kSimpleBlocks<kType>) {
+    for (size_t i = 0; i < count; i += kSuper, from += Format<kType>::kBytes)
+      DequantizeSuper<kType>(from, out + i);
   } else {
     const auto unit = hn::Set(df, kUnit<kType>);
     for (size_t i = 0; i < count; i += kBlock, from += Format<kType>::kBytes, out += kBlock) {

@@ -1,4 +1,4 @@
-// rmsnorm, silu_mul, add, quantize_q8: one pass over the activations each.
+// rmsnorm, silu_mul, add, add_bias, quantize_q8: one pass over the activations each.
 #include <cmath>
 #include <cstring>
 
@@ -102,6 +102,22 @@ void AddT(const het_native_call* call) {
   for (; i < end; ++i) y[i] = a[i] + b[i];
 }
 
+void AddBiasT(const het_native_call* call) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  const auto& params = ParamsOf<AddBiasParams>(call);
+  auto* y = Buffer<float>(call, 0);
+  const auto* bias = Buffer<const float>(call, 1);
+  const GroupRange range = Groups(call, params.rows);
+  for (uint64_t r = range.begin; r < range.end; ++r) {
+    float* row = y + r * params.cols;
+    size_t i = 0;
+    for (; i + lanes <= params.cols; i += lanes)
+      hn::StoreU(hn::Add(hn::LoadU(df, row + i), hn::LoadU(df, bias + i)), df, row + i);
+    for (; i < params.cols; ++i) row[i] += bias[i];
+  }
+}
+
 // One block of 32: the scale is amax / 127, values are rounded to nearest (ties to even).
 HWY_INLINE void QuantizeBlock(const float* HWY_RESTRICT x, float* HWY_RESTRICT scale,
                               int8_t* HWY_RESTRICT q) {
@@ -150,11 +166,13 @@ namespace hetllm::native {
 HWY_EXPORT(RmsNormT);
 HWY_EXPORT(SiluMulT);
 HWY_EXPORT(AddT);
+HWY_EXPORT(AddBiasT);
 HWY_EXPORT(QuantizeQ8T);
 
 void RmsNorm(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(RmsNormT)(call); }
 void SiluMul(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(SiluMulT)(call); }
 void Add(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(AddT)(call); }
+void AddBias(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(AddBiasT)(call); }
 void QuantizeQ8(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(QuantizeQ8T)(call); }
 
 }  // namespace hetllm::native

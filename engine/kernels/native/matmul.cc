@@ -6,6 +6,7 @@
 
 #include "engine/kernels/native/grids.h"
 #include "engine/kernels/native/kernel_list.h"
+#include "engine/kernels/native/matmul_codes.h"
 
 namespace hetllm::native {
 namespace {
@@ -15,6 +16,11 @@ constexpr size_t kMostRows = 6 * kPackedRows;
 
 // Up to this many rows a weight is expanded once per four rows, beyond it is kept.
 constexpr size_t kMostFewRows = 8;
+
+// The K types are too much work to expand for each pair of rows again.
+bool HasFewRowsForm(WeightType type) {
+  return type != WeightType::kQ4_K && type != WeightType::kQ5_K && type != WeightType::kQ6_K;
+}
 
 // A rectangle of groups: column blocks and row tiles.
 void Packed(const MatmulCall& m, WeightType type, const MatmulCut& cut, size_t block_begin,
@@ -29,7 +35,7 @@ void Packed(const MatmulCall& m, WeightType type, const MatmulCut& cut, size_t b
     range.rows_begin = tile * cut.rows;
     range.rows_end = std::min(std::min(tile + tiles, tile_end) * cut.rows, m.rows);
     if (m.x_q8 != nullptr) {
-      MatmulPackedQ8(m, type, range);
+      MatmulPackedCodes(m, type, range);
     } else {
       MatmulPacked(m, type, range);
     }
@@ -68,8 +74,8 @@ void Matmul(const het_native_call* call, WeightType type, bool q8) {
   if (cut.packed) return PackedGroups(m, type, cut, range);
   const size_t begin = range.begin * cut.columns, end = std::min(range.end * cut.columns, m.n_out);
   if (q8) {
-    MatmulFewRowsQ8(m, type, begin, end);
-  } else if (m.rows <= kMostFewRows) {
+    MatmulFewCodes(m, type, begin, end);
+  } else if (m.rows <= kMostFewRows && HasFewRowsForm(type)) {
     MatmulFewRows(m, type, begin, end);
   } else {
     MatmulSomeRows(m, type, begin, end);
@@ -80,9 +86,16 @@ void Matmul(const het_native_call* call, WeightType type, bool q8) {
 
 void MatmulF32(const het_native_call* call) { Matmul(call, WeightType::kF32, false); }
 void MatmulF16(const het_native_call* call) { Matmul(call, WeightType::kF16, false); }
+void MatmulBF16(const het_native_call* call) { Matmul(call, WeightType::kBF16, false); }
 void MatmulQ80(const het_native_call* call) { Matmul(call, WeightType::kQ8_0, false); }
 void MatmulQ40(const het_native_call* call) { Matmul(call, WeightType::kQ4_0, false); }
+void MatmulQ4K(const het_native_call* call) { Matmul(call, WeightType::kQ4_K, false); }
+void MatmulQ5K(const het_native_call* call) { Matmul(call, WeightType::kQ5_K, false); }
+void MatmulQ6K(const het_native_call* call) { Matmul(call, WeightType::kQ6_K, false); }
 void MatmulQ80Q8(const het_native_call* call) { Matmul(call, WeightType::kQ8_0, true); }
 void MatmulQ40Q8(const het_native_call* call) { Matmul(call, WeightType::kQ4_0, true); }
+void MatmulQ4KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ4_K, true); }
+void MatmulQ5KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ5_K, true); }
+void MatmulQ6KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ6_K, true); }
 
 }  // namespace hetllm::native

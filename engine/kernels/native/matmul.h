@@ -1,5 +1,6 @@
-// The forms of a matmul and what they share. matmul.cc chooses; matmul_few.cc and matmul_few_q8.cc
-// are bound by memory, matmul_packed.cc and matmul_packed_q8.cc by arithmetic.
+// The forms of a matmul and what they share. matmul.cc chooses; matmul_few.cc is bound by memory,
+// matmul_packed.cc by arithmetic, matmul_some.cc lies between; matmul_codes.h has the forms for
+// int8 activations.
 #ifndef HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
 #define HET_ENGINE_KERNELS_NATIVE_MATMUL_H_
 
@@ -28,12 +29,10 @@ struct MatmulRange {
 
 // Many rows, any rectangle that begins at the corner of a group.
 void MatmulPacked(const MatmulCall& m, WeightType type, const MatmulRange& range);
-void MatmulPackedQ8(const MatmulCall& m, WeightType type, const MatmulRange& range);
 
 // Outputs [begin, end) of all rows.
 void MatmulSomeRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 void MatmulFewRows(const MatmulCall& m, WeightType type, size_t begin, size_t end);
-void MatmulFewRowsQ8(const MatmulCall& m, WeightType type, size_t begin, size_t end);
 
 // The elements [from, to) of x . w, one by one: what is left of a row whose length is no whole
 // number of vectors.
@@ -45,6 +44,8 @@ inline float TailDot(const uint8_t* w, const float* x, size_t from, size_t to) {
     float value;
     if constexpr (kType == WeightType::kF16) {
       value = LoadHalf(w + 2 * i);
+    } else if constexpr (kType == WeightType::kBF16) {
+      value = LoadBfloat(w + 2 * i);
     } else {
       std::memcpy(&value, w + 4 * i, sizeof(value));
     }

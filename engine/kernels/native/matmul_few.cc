@@ -1,8 +1,8 @@
 // Matmul with float32 activations and few rows (decode): bound by reading the weights, which are
 // read once, in order.
 //
-// Two weight rows at a time are expanded in registers and meet up to four
-// rows of x, so that an expanded weight is used four times and an element of x twice; more rows of
+// With several rows of x two weight rows at a time are expanded in registers and meet up to four of
+// them, so that an expanded weight is used four times and an element of x twice; more rows of
 // x find the two weight rows in the cache. An output is the sum of the lanes of few accumulators
 // and does not depend on the cut of the grid, nor on the number of rows beyond one.
 #include "engine/kernels/native/matmul.h"
@@ -22,7 +22,7 @@ namespace hetllm::native {
 namespace HWY_NAMESPACE {
 namespace {  // the same names exist in several files
 
-static const size_t kLongRow = getenv("LR") ? atoi(getenv("LR")) : 8192;
+constexpr size_t kLongRow = 8192;  // bytes
 // Two weight rows are read side by side, and where they are read the next two are fetched: streams
 // that end after a row defeat the hardware's prefetcher. Longer rows than the L1 cache likes are
 // fetched a little ahead instead.
@@ -30,37 +30,29 @@ HWY_INLINE size_t FetchAhead(size_t row_bytes) {
   return row_bytes <= kLongRow ? 2 * row_bytes : 1024;
 }
 
-// x . w for two weight rows of a plain type, as vectors of which the caller takes the sum; returns
-// the elements done.
+constexpr size_t kAhead = 4096;  // bytes that one stream is fetched ahead
+
+// x . w for a weight row of a plain type, as a vector of which the caller takes the sum; returns
+// the elements done. One stream per thread: two side by side reach a quarter less of the memory's
+// rate.
 template <WeightType kType>
-HWY_INLINE size_t DotPlain(const uint8_t* w0, const uint8_t* w1, const float* HWY_RESTRICT x,
-                           size_t n_in, hn::Vec<DF> (&sums)[2]) {
+HWY_INLINE size_t DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in,
+                           hn::Vec<DF>& sum) {
   const DF df;
-  const size_t lanes = hn::Lanes(df), bytes = BytesOf<kType>(lanes),
-               ahead = FetchAhead(BytesOf<kType>(n_in));
+  const size_t lanes = hn::Lanes(df), bytes = BytesOf<kType>(lanes);
   constexpr size_t kSteps = 4;
-  hn::Vec<DF> even[2] = {hn::Zero(df), hn::Zero(df)}, odd[2] = {hn::Zero(df), hn::Zero(df)};
+  hn::Vec<DF> sums[kSteps] = {hn::Zero(df), hn::Zero(df), hn::Zero(df), hn::Zero(df)};
   size_t i = 0;
-  for (; i + kSteps * lanes <= n_in;
-       i += kSteps * lanes, w0 += kSteps * bytes, w1 += kSteps * bytes) {
-    for (size_t line = 0; line < kSteps * bytes; line += 64) {
-      hwy::Prefetch(w0 + ahead + line);
-      hwy::Prefetch(w1 + ahead + line);
-    }
+  for (; i + kSteps * lanes <= n_in; i += kSteps * lanes, w += kSteps * bytes) {
+    for (size_t line = 0; line < kSteps * bytes; line += 64) hwy::Prefetch(w + kAhead + line);
     HETLLM_UNROLL for (size_t step = 0; step < kSteps; ++step) {
-      const auto vx = hn::LoadU(df, x + i + step * lanes);
-      auto& sum = step % 2 == 0 ? even : odd;
-      sum[0] = hn::MulAdd(LoadPlain<kType>(df, w0 + step * bytes), vx, sum[0]);
-      sum[1] = hn::MulAdd(LoadPlain<kType>(df, w1 + step * bytes), vx, sum[1]);
+      sums[step] = hn::MulAdd(LoadPlain<kType>(df, w + step * bytes),
+                              hn::LoadU(df, x + i + step * lanes), sums[step]);
     }
   }
-  for (; i + lanes <= n_in; i += lanes, w0 += bytes, w1 += bytes) {
-    const auto vx = hn::LoadU(df, x + i);
-    even[0] = hn::MulAdd(LoadPlain<kType>(df, w0), vx, even[0]);
-    even[1] = hn::MulAdd(LoadPlain<kType>(df, w1), vx, even[1]);
-  }
-  sums[0] = hn::Add(even[0], odd[0]);
-  sums[1] = hn::Add(even[1], odd[1]);
+  for (; i + lanes <= n_in; i += lanes, w += bytes)
+    sums[0] = hn::MulAdd(LoadPlain<kType>(df, w), hn::LoadU(df, x + i), sums[0]);
+  sum = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
   return i;
 }
 
@@ -120,26 +112,30 @@ HWY_INLINE void DotBlocks(const uint8_t* w0, const uint8_t* w1, const float* HWY
 }
 
 template <WeightType kType>
-void OneRow(const MatmulCall& m, size_t begin, size_t end) {
+void OnePlainRow(const MatmulCall& m, size_t begin, size_t end) {
+  const DF df;
+  const size_t row_bytes = BytesOf<kType>(m.n_in);
+  for (size_t o = begin; o < end; ++o) {
+    const uint8_t* w = m.w + o * row_bytes;
+    hn::Vec<DF> part;
+    const size_t done = DotPlain<kType>(w, m.x, m.n_in, part);
+    float sum = hn::GetLane(hn::SumOfLanes(df, part));
+    if (done < m.n_in) sum += TailDot<kType>(w, m.x, done, m.n_in);
+    m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+  }
+}
+
+template <WeightType kType>
+void OneRowOfBlocks(const MatmulCall& m, size_t begin, size_t end) {
   const DF df;
   const size_t row_bytes = BytesOf<kType>(m.n_in);
   for (size_t o = begin; o < end; o += 2) {
     const size_t valid = std::min<size_t>(2, end - o);
     const uint8_t* w[2] = {m.w + o * row_bytes, m.w + (o + valid - 1) * row_bytes};
     hn::Vec<DF> sums[2];
-    size_t done = m.n_in;
-    if constexpr (Format<kType>::kElements == 1) {
-      done = DotPlain<kType>(w[0], w[1], m.x, m.n_in, sums);
-    } else {
-      DotBlocks<kType>(w[0], w[1], m.x, m.n_in / kBlock, sums);
-    }
+    DotBlocks<kType>(w[0], w[1], m.x, m.n_in / kBlock, sums);
     for (size_t j = 0; j < valid; ++j) {
-      float sum = hn::GetLane(hn::SumOfLanes(df, sums[j]));
-      if constexpr (Format<kType>::kElements == 1) {
-        if (done < m.n_in) sum += TailDot<kType>(w[j], m.x, done, m.n_in);
-      } else {
-        sum *= kUnit<kType>;
-      }
+      const float sum = hn::GetLane(hn::SumOfLanes(df, sums[j])) * kUnit<kType>;
       m.y[o + j] = m.accumulate ? m.y[o + j] + sum : sum;
     }
   }
@@ -245,23 +241,21 @@ void SeveralRows(const MatmulCall& m, size_t begin, size_t end) {
 template <WeightType kType>
 void FewRows(const MatmulCall& m, size_t begin, size_t end) {
   if (m.rows == 1) {
-    OneRow<kType>(m, begin, end);
+    if constexpr (kPlain<kType>) {
+      OnePlainRow<kType>(m, begin, end);
+    } else {
+      OneRowOfBlocks<kType>(m, begin, end);
+    }
   } else {
     SeveralRows<kType>(m, begin, end);
   }
 }
 
 void FewRowsT(const MatmulCall& m, WeightType type, size_t begin, size_t end) {
-  switch (type) {
-    case WeightType::kF32:
-      return FewRows<WeightType::kF32>(m, begin, end);
-    case WeightType::kF16:
-      return FewRows<WeightType::kF16>(m, begin, end);
-    case WeightType::kQ8_0:
-      return FewRows<WeightType::kQ8_0>(m, begin, end);
-    case WeightType::kQ4_0:
-      return FewRows<WeightType::kQ4_0>(m, begin, end);
-  }
+  ForType(type, [&]<WeightType kType>() {
+    // The K types are expanded through the cache (matmul_some.cc).
+    if constexpr (kPlain<kType> || kSimpleBlocks<kType>) FewRows<kType>(m, begin, end);
+  });
 }
 
 }  // namespace

@@ -159,16 +159,7 @@ void Packed(const MatmulCall& m, const MatmulRange& range) {
 }
 
 void PackedT(const MatmulCall& m, WeightType type, const MatmulRange& range) {
-  switch (type) {
-    case WeightType::kF32:
-      return Packed<WeightType::kF32>(m, range);
-    case WeightType::kF16:
-      return Packed<WeightType::kF16>(m, range);
-    case WeightType::kQ8_0:
-      return Packed<WeightType::kQ8_0>(m, range);
-    case WeightType::kQ4_0:
-      return Packed<WeightType::kQ4_0>(m, range);
-  }
+  ForType(type, [&]<WeightType kType>() { Packed<kType>(m, range); });
 }
 
 }  // namespace

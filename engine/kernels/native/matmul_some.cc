@@ -108,16 +108,7 @@ void SomeRows(const MatmulCall& m, size_t begin, size_t end) {
 }
 
 void SomeRowsT(const MatmulCall& m, WeightType type, size_t begin, size_t end) {
-  switch (type) {
-    case WeightType::kF32:
-      return SomeRows<WeightType::kF32>(m, begin, end);
-    case WeightType::kF16:
-      return SomeRows<WeightType::kF16>(m, begin, end);
-    case WeightType::kQ8_0:
-      return SomeRows<WeightType::kQ8_0>(m, begin, end);
-    case WeightType::kQ4_0:
-      return SomeRows<WeightType::kQ4_0>(m, begin, end);
-  }
+  ForType(type, [&]<WeightType kType>() { SomeRows<kType>(m, begin, end); });
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ Grid NativeGrid(const AttentionParams& params) {
 Grid NativeGrid(const ElementwiseParams& params) {
   return GridOf(native::CeilDiv(params.count, native::kElementwiseGroup));
 }
+Grid NativeGrid(const AddBiasParams& params) { return GridOf(params.rows); }
 Grid NativeGrid(const ArgmaxParams& params) { return GridOf(params.rows); }
 
 namespace native {

@@ -12,6 +12,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/native/formats.h"
+#include "engine/kernels/reference_weights.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "hwy/targets.h"
@@ -63,83 +64,44 @@ class Random {
     for (float& value : values) value = Normal();
     return values;
   }
+  std::mt19937& engine() { return engine_; }
 
  private:
   std::mt19937 engine_;
 };
 
-// A random matrix in its format, and what its bytes mean.
-struct Weights {
-  std::vector<uint8_t> bytes;
-  std::vector<double> values;  // [n_out][n_in]
-};
+using reference::Format;
+using reference::Weights;
 
-uint16_t RandomHalf(Random& random) {  // normal numbers of magnitude 2^-6 .. 2^1, some subnormal
-  const int exponent = random.Int(0, 19) == 0 ? 0 : random.Int(9, 15);
-  return static_cast<uint16_t>(random.Int(0, 1) << 15 | exponent << 10 | random.Int(0, 1023));
+const Format& FormatOf(WeightType type) {
+  return *std::find_if(std::begin(reference::kFormats), std::end(reference::kFormats),
+                       [&](const Format& format) { return format.type == type; });
 }
 
 Weights MakeWeights(WeightType type, size_t n_out, size_t n_in, Random& random) {
-  Weights w;
-  w.values.resize(n_out * n_in);
-  const size_t count = n_out * n_in;
-  switch (type) {
-    case WeightType::kF32: {
-      const std::vector<float> floats = random.Normals(count);
-      w.bytes.resize(count * 4);
-      std::memcpy(w.bytes.data(), floats.data(), w.bytes.size());
-      std::copy(floats.begin(), floats.end(), w.values.begin());
-      break;
-    }
-    case WeightType::kF16:
-      for (size_t i = 0; i < count; ++i) {
-        const uint16_t half = RandomHalf(random);
-        w.bytes.push_back(static_cast<uint8_t>(half));
-        w.bytes.push_back(static_cast<uint8_t>(half >> 8));
-        w.values[i] = HalfToFloat(half);
-      }
-      break;
-    case WeightType::kQ8_0:
-    case WeightType::kQ4_0:
-      for (size_t block = 0; block < count / 32; ++block) {
-        const uint16_t scale = RandomHalf(random);
-        w.bytes.push_back(static_cast<uint8_t>(scale));
-        w.bytes.push_back(static_cast<uint8_t>(scale >> 8));
-        const double d = HalfToFloat(scale);
-        double* values = w.values.data() + block * 32;
-        if (type == WeightType::kQ8_0) {
-          for (size_t i = 0; i < 32; ++i) {
-            const int q = random.Int(0, 9) == 0 ? -128 : random.Int(-128, 127);
-            w.bytes.push_back(static_cast<uint8_t>(q));
-            values[i] = d * q;
-          }
-        } else {
-          for (size_t i = 0; i < 16; ++i) {
-            const int byte = random.Int(0, 255);
-            w.bytes.push_back(static_cast<uint8_t>(byte));
-            values[i] = d * ((byte & 15) - 8);
-            values[i + 16] = d * ((byte >> 4) - 8);
-          }
-        }
-      }
-      break;
-  }
-  return w;
+  return reference::MakeWeights(FormatOf(type), n_out * n_in, random.engine());
 }
 
 std::string MatmulName(WeightType type, bool q8) {
-  const std::string suffix = q8 ? "_q8" : "";
-  switch (type) {
-    case WeightType::kF32:
-      return "matmul_f32";
-    case WeightType::kF16:
-      return "matmul_f16";
-    case WeightType::kQ8_0:
-      return "matmul_q8_0" + suffix;
-    case WeightType::kQ4_0:
-      return "matmul_q4_0" + suffix;
+  return std::string("matmul_") + FormatOf(type).name + (q8 ? "_q8" : "");
+}
+
+constexpr WeightType kPlainTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kBF16};
+
+// Every type with f32 activations, every quantised one with q8.
+std::vector<std::pair<WeightType, bool>> TypesAndActivations() {
+  std::vector<std::pair<WeightType, bool>> all;
+  for (const Format& format : reference::kFormats) {
+    all.emplace_back(format.type, false);
+    if (format.elements > 1) all.emplace_back(format.type, true);
   }
-  return "";
+  return all;
+}
+
+// n_in, as the next multiple of the type's block.
+uint32_t Whole(WeightType type, uint32_t n_in) {
+  const uint32_t block = FormatOf(type).elements;
+  return (n_in + block - 1) / block * block;
 }
 
 // Largest |got - want| over the sum of |terms| that made it: an error bound that cancellation does
@@ -240,24 +202,24 @@ INSTANTIATE_TEST_SUITE_P(Targets, NativeKernels, ::testing::ValuesIn(Targets()),
                          [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
 
 TEST_P(NativeKernels, MatmulAgreesWithDoubleForEveryTypeAndShape) {
-  for (const WeightType type :
-       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
-    for (const bool q8 : {false, true}) {
-      if (q8 && (type == WeightType::kF32 || type == WeightType::kF16)) continue;
-      for (const uint32_t rows : {1u, 2u, 3u, 7u, 16u, 33u, 70u}) {
-        CheckMatmul({type, q8, rows, 64, 307, 0, 5});
-        CheckMatmul({type, q8, rows, 352, 65, 1, 3});
-        CheckMatmul({type, q8, rows, 32, 1, 0, 1});
-      }
-      CheckMatmul({type, q8, 1, 5632, 16, 0, 1});
-      CheckMatmul({type, q8, 5, 2720, 19, 1, 2});
-      CheckMatmul({type, q8, 130, 1056, 130, 0, 7});
+  for (const auto& [type, q8] : TypesAndActivations()) {
+    const auto check = [type = type, q8 = q8](uint32_t rows, uint32_t n_in, uint32_t n_out,
+                                              uint32_t accumulate, uint64_t pieces) {
+      CheckMatmul({type, q8, rows, Whole(type, n_in), n_out, accumulate, pieces});
+    };
+    for (const uint32_t rows : {1u, 2u, 3u, 7u, 8u, 16u, 33u, 70u}) {
+      check(rows, 64, 107, 0, 5);
+      check(rows, 352, 65, 1, 3);
+      check(rows, 32, 1, 0, 1);
     }
+    check(1, 5632, 16, 0, 1);
+    check(5, 2720, 19, 1, 2);
+    check(130, 1056, 130, 0, 7);
   }
 }
 
 TEST_P(NativeKernels, MatmulTakesAnyLengthOfPlainRows) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kF16}) {
+  for (const WeightType type : kPlainTypes) {
     for (const uint32_t n_in : {1u, 3u, 17u, 31u, 37u, 515u, 1031u}) {
       for (const uint32_t rows : {1u, 2u, 6u, 40u})
         CheckMatmul({type, false, rows, n_in, 21, rows % 2, 2});
@@ -266,24 +228,19 @@ TEST_P(NativeKernels, MatmulTakesAnyLengthOfPlainRows) {
 }
 
 TEST_P(NativeKernels, MatmulDoesNotDependOnTheCut) {
-  for (const WeightType type :
-       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
-    for (const bool q8 : {false, true}) {
-      if (q8 && (type == WeightType::kF32 || type == WeightType::kF16)) continue;
-      for (const uint32_t rows : {1u, 4u, 100u}) {
-        const uint32_t n_in = 608, n_out = 307;
-        Random random(rows);
-        const Weights w = MakeWeights(type, n_out, n_in, random);
-        const std::vector<float> x = random.Normals(size_t{rows} * n_in),
-                                 y0(size_t{rows} * n_out, 1.0f);
-        const std::vector<uint8_t> q = Quantize(x, rows, n_in);
-        const void* input = q8 ? static_cast<const void*>(q.data()) : x.data();
-        const std::vector<float> whole =
-            RunMatmul({type, q8, rows, n_in, n_out, 1, 1}, w, input, y0);
-        for (const uint64_t pieces : {2u, 3u, 1000u}) {
-          EXPECT_EQ(whole, RunMatmul({type, q8, rows, n_in, n_out, 1, pieces}, w, input, y0))
-              << MatmulName(type, q8) << " rows " << rows << " pieces " << pieces;
-        }
+  for (const auto& [type, q8] : TypesAndActivations()) {
+    for (const uint32_t rows : {1u, 4u, 100u}) {
+      const uint32_t n_in = Whole(type, 608), n_out = 207;
+      Random random(rows);
+      const Weights w = MakeWeights(type, n_out, n_in, random);
+      const std::vector<float> x = random.Normals(size_t{rows} * n_in),
+                               y0(size_t{rows} * n_out, 1.0f);
+      const std::vector<uint8_t> q = Quantize(x, rows, n_in);
+      const void* input = q8 ? static_cast<const void*>(q.data()) : x.data();
+      const std::vector<float> whole = RunMatmul({type, q8, rows, n_in, n_out, 1, 1}, w, input, y0);
+      for (const uint64_t pieces : {2u, 3u, 1000u}) {
+        EXPECT_EQ(whole, RunMatmul({type, q8, rows, n_in, n_out, 1, pieces}, w, input, y0))
+            << MatmulName(type, q8) << " rows " << rows << " pieces " << pieces;
       }
     }
   }
@@ -291,9 +248,9 @@ TEST_P(NativeKernels, MatmulDoesNotDependOnTheCut) {
 
 // A row's result does not depend on the other rows of the call, within each form.
 TEST_P(NativeKernels, MatmulRowsAreIndependent) {
-  for (const WeightType type :
-       {WeightType::kF32, WeightType::kF16, WeightType::kQ8_0, WeightType::kQ4_0}) {
-    const uint32_t n_in = 320, n_out = 40;
+  for (const Format& format : reference::kFormats) {
+    const WeightType type = format.type;
+    const uint32_t n_in = Whole(type, 320), n_out = 40;
     Random random(5);
     const Weights w = MakeWeights(type, n_out, n_in, random);
     const std::vector<float> x = random.Normals(size_t{200} * n_in);
@@ -328,12 +285,10 @@ TEST_P(NativeKernels, QuantizeRoundsToNearestOfTheBlockScale) {
 }
 
 TEST_P(NativeKernels, GetRowsGivesZerosForUnknownIds) {
-  for (const auto& [type, name] : {std::pair(WeightType::kF32, "get_rows_f32"),
-                                   {WeightType::kF16, "get_rows_f16"},
-                                   {WeightType::kQ8_0, "get_rows_q8_0"},
-                                   {WeightType::kQ4_0, "get_rows_q4_0"}}) {
-    const uint32_t cols = type == WeightType::kF32 || type == WeightType::kF16 ? 77 : 96,
-                   table_rows = 9;
+  for (const Format& format : reference::kFormats) {
+    const WeightType type = format.type;
+    const std::string name = std::string("get_rows_") + format.name;
+    const uint32_t cols = format.elements == 1 ? 77 : Whole(type, 96), table_rows = 9;
     Random random(2);
     const Weights table = MakeWeights(type, table_rows, cols, random);
     std::vector<int32_t> ids = {
@@ -347,7 +302,7 @@ TEST_P(NativeKernels, GetRowsGivesZerosForUnknownIds) {
       for (uint32_t i = 0; i < cols; ++i) {
         const bool known = ids[r] >= 0 && ids[r] < 9;
         const double want = known ? table.values[static_cast<size_t>(ids[r]) * cols + i] : 0.0;
-        ASSERT_FLOAT_EQ(y[r * cols + i], static_cast<float>(want))
+        ASSERT_NEAR(y[r * cols + i], want, 1e-6 * std::max(1.0, std::abs(want)))
             << name << " row " << r << " col " << i;
       }
     }
@@ -381,8 +336,15 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
       std::vector<int32_t> positions = {0, 131071, 7, 131071 - 64};
       Random random(head_dim + pairing);
       std::vector<float> x = random.Normals(rows * heads * head_dim), before = x;
-      const RopeParams params{rows, heads, head_dim, rope_dim, pairing, 10000.0f};
-      Launch("rope", params, NativeGrid(params), {x.data(), positions.data()}, 3);
+      const RopeParams params{rows, heads, head_dim, rope_dim, pairing, 1.25f};
+      std::vector<float> frequencies;
+      for (uint32_t i = 0; i < rope_dim / 2; ++i) {
+        const double frequency = std::pow(10000.0, -2.0 * i / rope_dim);
+        frequencies.push_back(static_cast<float>(frequency));
+        frequencies.push_back(static_cast<float>(frequency - frequencies.back()));
+      }
+      Launch("rope", params, NativeGrid(params), {x.data(), positions.data(), frequencies.data()},
+             3);
       for (uint32_t r = 0; r < rows; ++r) {
         for (uint32_t h = 0; h < heads; ++h) {
           const size_t head = (size_t{r} * heads + h) * head_dim;
@@ -392,8 +354,8 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
                          other = pairing == 0 ? 2 * i + 1 : i + rope_dim / 2;
             const double angle = positions[r] * std::pow(10000.0, -2.0 * i / rope_dim);
             const double a = before[head + at], b = before[head + other];
-            want[at] = a * std::cos(angle) - b * std::sin(angle);
-            want[other] = a * std::sin(angle) + b * std::cos(angle);
+            want[at] = 1.25 * (a * std::cos(angle) - b * std::sin(angle));
+            want[other] = 1.25 * (a * std::sin(angle) + b * std::cos(angle));
           }
           for (uint32_t i = 0; i < head_dim; ++i)
             ASSERT_NEAR(x[head + i], want[i], 2e-6) << "row " << r << " i " << i;
@@ -424,6 +386,7 @@ TEST_P(NativeKernels, KvAppendWritesItsRowsAndDropsWhatIsOutside) {
 struct AttentionCase {
   uint32_t rows, heads, kv_heads, head_dim, context;
   std::vector<int32_t> positions, slots;
+  uint32_t window = 0;
 };
 
 void CheckAttention(const AttentionCase& c, float sharpness) {
@@ -447,9 +410,13 @@ void CheckAttention(const AttentionCase& c, float sharpness) {
   }
   std::vector<float> y(q.size(), -1.0f);
   std::vector<int32_t> positions = c.positions, slots = c.slots;
-  const AttentionParams params{c.rows,     c.heads,
-                               c.kv_heads, c.head_dim,
-                               c.context,  1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+  const AttentionParams params{c.rows,
+                               c.heads,
+                               c.kv_heads,
+                               c.head_dim,
+                               c.context,
+                               c.window,
+                               1.0f / std::sqrt(static_cast<float>(c.head_dim))};
   std::vector<void*> buffers = {q.data(),         k.data(),     v.data(),
                                 positions.data(), slots.data(), y.data()};
   Launch("attention", params, NativeGrid(params), buffers, 3);
@@ -459,9 +426,11 @@ void CheckAttention(const AttentionCase& c, float sharpness) {
       const size_t head = h / (c.heads / c.kv_heads) * c.head_dim;
       const size_t slot = static_cast<size_t>(c.slots[r]) * c.context * kv_dim;
       const size_t keys = static_cast<size_t>(std::min<int64_t>(c.positions[r], c.context - 1) + 1);
-      std::vector<double> weights(keys);
+      const size_t first = c.window != 0 && keys > c.window ? keys - c.window : 0;
+      std::vector<double> weights(keys, -HUGE_VAL);
       double largest = -1e300, total = 0;
-      for (size_t t = 0; t < keys; ++t) {
+      for (size_t t = first; t < keys; ++t) {
+        weights[t] = 0;
         for (uint32_t i = 0; i < c.head_dim; ++i)
           weights[t] += double{query[i]} * k[slot + t * kv_dim + head + i];
         weights[t] *= params.scale;
@@ -497,9 +466,19 @@ TEST_P(NativeKernels, AttentionAgreesWithDoubleInDecodeAndPrefill) {
   CheckAttention(prefill, 1);
 }
 
+TEST_P(NativeKernels, AttentionSeesOnlyItsWindow) {
+  for (const uint32_t window : {1u, 31u, 32u, 33u, 100u}) {
+    AttentionCase c{40, 4, 2, 24, 160, {}, {}};
+    c.window = window;
+    for (int32_t r = 0; r < 40; ++r) c.positions.push_back(r * 4), c.slots.push_back(0);
+    CheckAttention(c, 1);
+    CheckAttention({1, 4, 2, 24, 160, {150}, {0}, window}, 1);
+  }
+}
+
 TEST_P(NativeKernels, AttentionStaysInsideTheContext) {
   CheckAttention({2, 4, 2, 16, 33, {1 << 30, 32}, {0, 1}}, 1);
-  const AttentionParams params{1, 2, 1, 16, 8, 0.25f};
+  const AttentionParams params{1, 2, 1, 16, 8, 0, 0.25f};
   std::vector<float> q(32, 1.0f), y(32, 7.0f);
   int32_t position = -1, slot = 0;
   std::vector<float> k(8 * 16, std::nanf("")), v = k;
@@ -539,6 +518,17 @@ TEST_P(NativeKernels, AddAddsInPlaceToo) {
   }
 }
 
+TEST_P(NativeKernels, AddBiasAddsToEveryRow) {
+  for (const uint32_t cols : {1u, 37u, 512u}) {
+    Random random(cols);
+    std::vector<float> y = random.Normals(5 * cols), bias = random.Normals(cols), want = y;
+    for (uint32_t i = 0; i < 5 * cols; ++i) want[i] += bias[i % cols];
+    const AddBiasParams params{5, cols};
+    Launch("add_bias", params, NativeGrid(params), {y.data(), bias.data()}, 3);
+    EXPECT_EQ(y, want);
+  }
+}
+
 TEST_P(NativeKernels, ArgmaxTakesTheFirstOfTheLargest) {
   const float inf = std::numeric_limits<float>::infinity();
   for (const uint32_t cols : {1u, 5u, 64u, 1003u}) {
@@ -567,7 +557,7 @@ TEST(NativeGrids, NothingToDoIsOneGroupThatDoesNothing) {
   for (const het_native_kernel& kernel : ::hetllm::NativeKernels()) {
     const std::string name = kernel.name;
     if (name.starts_with("matmul")) {
-      for (const MatmulParams params : {MatmulParams{0, 32, 8, 0}, MatmulParams{1, 32, 0, 0}}) {
+      for (const MatmulParams params : {MatmulParams{0, 256, 8, 0}, MatmulParams{1, 256, 0, 0}}) {
         const Grid grid = NativeGrid(params, name);
         EXPECT_EQ(grid.groups[0] * grid.groups[1] * grid.groups[2], 1u);
         Launch(name, params, grid, {nullptr, nullptr, nullptr});

@@ -1,6 +1,7 @@
 // rope: rotary position embedding in place.
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "engine/kernels/kernels.h"
@@ -30,15 +31,20 @@ class Rotations {
     const float* cosines;
     const float* sines;
   };
-  Row At(int32_t position, uint32_t pairs, float freq_base) {
-    if (pairs != pairs_ || freq_base != freq_base_) Reset(pairs, freq_base);
+  Row At(int32_t position, const float* frequencies, uint32_t pairs, float magnitude) {
+    const size_t bytes = 2 * pairs * sizeof(float);
+    if (frequencies_.size() != 2 * pairs || magnitude != magnitude_ ||
+        std::memcmp(frequencies, frequencies_.data(), bytes) != 0) {
+      Reset(frequencies, pairs, magnitude);
+    }
     Entry& entry = entries_[static_cast<uint32_t>(position) % entries_.size()];
     if (!entry.filled || entry.position != position) {
       entry.values.resize(2 * pairs);
       for (uint32_t i = 0; i < pairs; ++i) {
-        const double angle = position * frequencies_[i];
-        entry.values[i] = static_cast<float>(std::cos(angle));
-        entry.values[pairs + i] = static_cast<float>(std::sin(angle));
+        const double angle =
+            position * (double{frequencies_[2 * i]} + double{frequencies_[2 * i + 1]});
+        entry.values[i] = static_cast<float>(std::cos(angle) * magnitude);
+        entry.values[pairs + i] = static_cast<float>(std::sin(angle) * magnitude);
       }
       entry.position = position;
       entry.filled = true;
@@ -53,18 +59,14 @@ class Rotations {
     std::vector<float> values;
   };
 
-  void Reset(uint32_t pairs, float freq_base) {
-    pairs_ = pairs;
-    freq_base_ = freq_base;
-    frequencies_.resize(pairs);
-    for (uint32_t i = 0; i < pairs; ++i)
-      frequencies_[i] = std::pow(static_cast<double>(freq_base), -1.0 * i / pairs);
+  void Reset(const float* frequencies, uint32_t pairs, float magnitude) {
+    frequencies_.assign(frequencies, frequencies + 2 * pairs);
+    magnitude_ = magnitude;
     for (Entry& entry : entries_) entry.filled = false;
   }
 
-  uint32_t pairs_ = 0;
-  float freq_base_ = 0;
-  std::vector<double> frequencies_;
+  std::vector<float> frequencies_;  // as in the kernel's buffer
+  float magnitude_ = 0;
   std::array<Entry, 64> entries_;
 };
 
@@ -107,12 +109,13 @@ void RopeT(const het_native_call* call) {
   const auto& params = ParamsOf<RopeParams>(call);
   auto* x = Buffer<float>(call, 0);
   const auto* positions = Buffer<const int32_t>(call, 1);
+  const auto* frequencies = Buffer<const float>(call, 2);
   thread_local Rotations rotations;
   const uint32_t pairs = std::min(params.rope_dim, params.head_dim) / 2;
   if (pairs == 0) return;
   const GroupRange range = Groups(call, params.rows);
   for (uint64_t r = range.begin; r < range.end; ++r) {
-    const Rotations::Row by = rotations.At(positions[r], pairs, params.freq_base);
+    const Rotations::Row by = rotations.At(positions[r], frequencies, pairs, params.magnitude);
     float* row = x + r * params.heads * params.head_dim;
     for (uint32_t h = 0; h < params.heads; ++h, row += params.head_dim) {
       if (params.pairing == 0) {

@@ -40,8 +40,12 @@ void GetRows(const het_native_call* call) {
 
 void GetRowsF32T(const het_native_call* call) { GetRows<WeightType::kF32>(call); }
 void GetRowsF16T(const het_native_call* call) { GetRows<WeightType::kF16>(call); }
+void GetRowsBF16T(const het_native_call* call) { GetRows<WeightType::kBF16>(call); }
 void GetRowsQ80T(const het_native_call* call) { GetRows<WeightType::kQ8_0>(call); }
 void GetRowsQ40T(const het_native_call* call) { GetRows<WeightType::kQ4_0>(call); }
+void GetRowsQ4KT(const het_native_call* call) { GetRows<WeightType::kQ4_K>(call); }
+void GetRowsQ5KT(const het_native_call* call) { GetRows<WeightType::kQ5_K>(call); }
+void GetRowsQ6KT(const het_native_call* call) { GetRows<WeightType::kQ6_K>(call); }
 
 // The first index of the largest of x[0..count). A NaN is never the largest.
 int32_t ArgmaxOf(const float* HWY_RESTRICT x, size_t count) {
@@ -90,14 +94,22 @@ namespace hetllm::native {
 
 HWY_EXPORT(GetRowsF32T);
 HWY_EXPORT(GetRowsF16T);
+HWY_EXPORT(GetRowsBF16T);
 HWY_EXPORT(GetRowsQ80T);
 HWY_EXPORT(GetRowsQ40T);
+HWY_EXPORT(GetRowsQ4KT);
+HWY_EXPORT(GetRowsQ5KT);
+HWY_EXPORT(GetRowsQ6KT);
 HWY_EXPORT(ArgmaxT);
 
 void GetRowsF32(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsF32T)(call); }
 void GetRowsF16(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsF16T)(call); }
+void GetRowsBF16(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsBF16T)(call); }
 void GetRowsQ80(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ80T)(call); }
 void GetRowsQ40(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ40T)(call); }
+void GetRowsQ4K(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ4KT)(call); }
+void GetRowsQ5K(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ5KT)(call); }
+void GetRowsQ6K(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(GetRowsQ6KT)(call); }
 void Argmax(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(ArgmaxT)(call); }
 
 // A row whose position is outside the context is dropped.

@@ -1,4 +1,4 @@
-// y[r][h] = softmax over positions 0..positions[r] of slot slots[r] of q.k*scale, times v; one group per row and head.
+// y[r][h] = softmax over positions 0..positions[r] (or the last `window` of them) of slot slots[r] of q.k*scale, times v; one group per row and head.
 // Online softmax: the sums so far are rescaled when a larger score comes.
 
 #define CHUNK ITEMS    // positions at a time
@@ -24,6 +24,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_B
   const float scale = p.scale;
   const uint h = het_group_id(0), r = het_group_id(1), kv_dim = p.kv_heads * head_dim;
   const uint count = (uint)HET_PTR(const int, 3)[r] + 1;
+  const uint from = p.window != 0 && count > p.window ? count - p.window : 0;
   const ulong cache = (ulong)HET_PTR(const int, 4)[r] * context * kv_dim + h / (heads / p.kv_heads) * head_dim;
   HET_GLOBAL const float* q = HET_PTR(const float, 0) + ((ulong)r * heads + h) * head_dim;
   HET_GLOBAL const float* keys = HET_PTR(const float, 1) + cache;
@@ -35,7 +36,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_B
     const uint span = min((uint)SPAN, head_dim - d0), vectors = span / 8;
     for (uint d = 0; d < span; ++d) sums[d] = 0;
     float largest = -INFINITY, weight = 0;
-    for (uint begin = 0; begin < count; begin += CHUNK) {
+    for (uint begin = from; begin < count; begin += CHUNK) {
       const uint n = min((uint)CHUNK, count - begin);
       float high = largest;
       for (uint i = 0; i < n; ++i) {
@@ -67,7 +68,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_B
     const uint span = min((uint)SPAN, head_dim - d0);
     for (uint d = item; d < span; d += ITEMS) sums[d] = 0;
     float largest = -INFINITY, weight = 0;
-    for (uint begin = 0; begin < count; begin += CHUNK) {
+    for (uint begin = from; begin < count; begin += CHUNK) {
       const uint n = min((uint)CHUNK, count - begin);
       float score = -INFINITY;
       if (item < n) {

@@ -45,16 +45,25 @@ HET_KERNEL HET_GROUP_SIZE(64) void add(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(
   ELEMENTWISE(count, ADD_VECTOR, ADD_SCALAR)
 }
 
-// Rotates pair i of every head of row r by position * freq_base^(-2i/rope_dim). An item takes one pair of all heads, so
-// that sine and cosine are computed once.
-HET_KERNEL HET_GROUP_SIZE(64) void rope(HET_BUFFER(0), HET_BUFFER(1), struct RopeParams p) {
+// y[r][c] += bias[c].
+HET_KERNEL HET_GROUP_SIZE(64) void add_bias(HET_BUFFER(0), HET_BUFFER(1), struct AddBiasParams p) {
+  const uint cols = p.cols, c = het_global_id(0), r = het_group_id(1);
+  if (c < cols) HET_PTR(float, 0)[(ulong)r * cols + c] += HET_PTR(const float, 1)[c];
+}
+
+// Rotates pair i of every head of row r by position * frequency. An item takes one pair of all heads, so that sine and
+// cosine are computed once. The product is exact in two floats; its small one turns the result of the large one.
+HET_KERNEL HET_GROUP_SIZE(64) void rope(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2), struct RopeParams p) {
   const uint heads = p.heads, head_dim = p.head_dim, half_dim = p.rope_dim / 2, pairing = p.pairing;
-  const float freq_base = p.freq_base;
+  const float magnitude = p.magnitude;
   const uint i = het_global_id(0), r = het_group_id(1);
   if (i >= half_dim) return;
-  const float frequency = pow(freq_base, -2.0f * (float)i / (float)(2 * half_dim));
-  const float angle = (float)HET_PTR(const int, 1)[r] * frequency;
-  const float c = cos(angle), s = sin(angle);
+  HET_GLOBAL const float* frequency = HET_PTR(const float, 2) + 2 * i;
+  const float position = (float)HET_PTR(const int, 1)[r];
+  const float angle = position * frequency[0];
+  const float rest = fma(position, frequency[0], -angle) + position * frequency[1];
+  const float c0 = cos(angle), s0 = sin(angle);
+  const float c = (c0 - rest * s0) * magnitude, s = (s0 + rest * c0) * magnitude;
   const uint first = pairing == 0 ? 2 * i : i, second = pairing == 0 ? 2 * i + 1 : i + half_dim;
   HET_GLOBAL float* x = HET_PTR(float, 0) + (ulong)r * heads * head_dim;
   for (uint h = 0; h < heads; ++h) {

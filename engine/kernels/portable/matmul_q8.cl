@@ -7,14 +7,14 @@
 #define X_ROW_BYTES(n) ((n) / 32 * 4 + (n))
 #define CHUNK_BLOCKS 512  // blocks whose corrections are kept
 
-// LOAD_<format>(row, b) declares block b of a row of W and its float scale; DOT_<format>(x) is then the product with
-// the 32 int8 at x, as eight sums, OFFSET_<format> times the sum of x too large.
+// LOAD_<format>(row, b) declares block b of a row of W, its scale and `less`; the product with the 32 int8 at x is then
+// scale * DOT_<format>(x), as eight sums, `less` times the sum of x too large where OFFSET_<format> is 1.
 #define LOAD_q8_0(row, b)                                      \
   Row w_ = (row) + (b) * 34;                                   \
   HET_GLOBAL const char* q_ = (HET_GLOBAL const char*)w_ + 2;   \
   const short16 low = convert_short16(vload16(0, q_));         \
   const short16 high = convert_short16(vload16(1, q_));        \
-  const float scale = het_load_half(w_, 0)
+  const float scale = het_load_half(w_, 0), less = 0
 #define DOT_q8_0(x)                                   \
   (het_dot2(low, convert_short16(vload16(0, (x)))) +  \
    het_dot2(high, convert_short16(vload16(1, (x)))))
@@ -25,9 +25,38 @@
   const uchar16 bytes_ = vload16(0, w_ + 2);                                  \
   const uint8 nibbles = het_uint8(as_uint4(bytes_ & het_uchar16(15)),              \
                                 as_uint4(bytes_ >> het_uchar16(4)));             \
-  const float scale = het_load_half(w_, 0)
+  const float scale = het_load_half(w_, 0), less = 8 * scale
 #define DOT_q4_0(x) het_dot4(nibbles, vload8(0, (HET_GLOBAL const int*)(x)))
-#define OFFSET_q4_0 8
+#define OFFSET_q4_0 1
+
+#define LOAD_MINIMUM_(CODES, row, b, bytes)                            \
+  Row w_ = (row) + (ulong)((b) / 8) * bytes;                           \
+  const uint j_ = (b) % 8;                                             \
+  CODES(w_, j_);                                                       \
+  const uint8 codes = het_uint8(as_uint4(c0_), as_uint4(c1_));           \
+  const float2 s_ = k_scale(w_, j_);                                   \
+  const float scale = s_.x, less = s_.y
+#define LOAD_q4_k(row, b) LOAD_MINIMUM_(CODES_q4_k, row, b, 144)
+#define LOAD_q5_k(row, b) LOAD_MINIMUM_(CODES_q5_k, row, b, 176)
+#define DOT_q4_k(x) het_dot4(codes, vload8(0, (HET_GLOBAL const int*)(x)))
+#define DOT_q5_k(x) DOT_q4_k(x)
+#define OFFSET_q4_k 1
+#define OFFSET_q5_k 1
+
+// The first four sums belong to the first run of 16, the others to the second.
+#define LOAD_q6_k(row, b)                                                        \
+  Row w_ = (row) + (ulong)((b) / 8) * 210;                                       \
+  const uint j_ = (b) % 8;                                                       \
+  CODES_q6_k(w_, j_);                                                            \
+  const uint8 codes = het_uint8(as_uint4(c0_), as_uint4(c1_));                     \
+  HET_GLOBAL const char* sc_ = (HET_GLOBAL const char*)w_ + 192 + 2 * j_;         \
+  const float less = 0;                                                          \
+  const float8 scale = het_load_half(w_, 104) *                                  \
+                       het_float8(het_float4((float)sc_[0]), het_float4((float)sc_[1]))
+#define DOT_q6_k(x)                                              \
+  (het_dot4(codes, vload8(0, (HET_GLOBAL const int*)(x))) -      \
+   32 * het_dot4(het_uint8(0x01010101), vload8(0, (HET_GLOBAL const int*)(x))))
+#define OFFSET_q6_k 0
 
 HET_DEVICE int sum_q8(HET_GLOBAL const char* x) {
   const int8 sums = het_dot4(het_uint8(0x01010101), vload8(0, (HET_GLOBAL const int*)x));
@@ -74,7 +103,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
         for (uint i = 0; i < count; ++i) {
           for (uint b = 0; b < n; ++b)
             corrections[i * CHUNK_BLOCKS + b] =
-                SCALES(r0 + i)[first + b] * (float)(-PASTE(OFFSET, FORMAT) * sum_q8(BYTES(r0 + i) + (first + b) * 32));
+                -SCALES(r0 + i)[first + b] * (float)sum_q8(BYTES(r0 + i) + (first + b) * 32);
         }
       }
       for (uint o = begin; o < end; ++o) {
@@ -89,7 +118,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
           for (uint b = 0; b < n; ++b) {
             PASTE(LOAD, FORMAT)(row, b);
             s0 += convert_float8(PASTE(DOT, FORMAT)(q0 + b * 32)) * (scale * d0[b]);
-            if (PASTE(OFFSET, FORMAT) != 0) c0 += scale * corrections[b];
+            if (PASTE(OFFSET, FORMAT) != 0) c0 += less * corrections[b];
           }
         } else {
           for (uint b = 0; b < n; ++b) {
@@ -99,10 +128,10 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
             s2 += convert_float8(PASTE(DOT, FORMAT)(q2 + b * 32)) * (scale * d2[b]);
             s3 += convert_float8(PASTE(DOT, FORMAT)(q3 + b * 32)) * (scale * d3[b]);
             if (PASTE(OFFSET, FORMAT) != 0) {
-              c0 += scale * corrections[b];
-              c1 += scale * corrections[CHUNK_BLOCKS + b];
-              c2 += scale * corrections[2 * CHUNK_BLOCKS + b];
-              c3 += scale * corrections[3 * CHUNK_BLOCKS + b];
+              c0 += less * corrections[b];
+              c1 += less * corrections[CHUNK_BLOCKS + b];
+              c2 += less * corrections[2 * CHUNK_BLOCKS + b];
+              c3 += less * corrections[3 * CHUNK_BLOCKS + b];
             }
           }
         }
@@ -127,9 +156,9 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
     for (uint b = 0; b < blocks; ++b) {
       PASTE(LOAD, FORMAT)(row, b);
       HET_GLOBAL const char* q = BYTES(r) + b * 32;
-      const float both = scale * SCALES(r)[b];
-      sums += convert_float8(PASTE(DOT, FORMAT)(q)) * both;
-      if (PASTE(OFFSET, FORMAT) != 0) correction -= both * (float)(PASTE(OFFSET, FORMAT) * sum_q8(q));
+      const float x_scale = SCALES(r)[b];
+      sums += convert_float8(PASTE(DOT, FORMAT)(q)) * (scale * x_scale);
+      if (PASTE(OFFSET, FORMAT) != 0) correction -= less * x_scale * (float)sum_q8(q);
     }
     const float sum = total(sums) + correction;
     PUT(r, sum)

@@ -3,10 +3,11 @@ struct GetRowsParams { uint rows, cols, table_rows; };
 struct RmsNormParams { uint rows, cols; float eps; };
 struct MatmulParams { uint rows, n_in, n_out, accumulate; };
 struct QuantizeParams { uint rows, n_in; };
-struct RopeParams { uint rows, heads, head_dim, rope_dim, pairing; float freq_base; };
+struct RopeParams { uint rows, heads, head_dim, rope_dim, pairing; float magnitude; };
 struct KvAppendParams { uint rows, kv_dim, context; };
-struct AttentionParams { uint rows, heads, kv_heads, head_dim, context; float scale; };
+struct AttentionParams { uint rows, heads, kv_heads, head_dim, context, window; float scale; };
 struct ElementwiseParams { uint count; };
+struct AddBiasParams { uint rows, cols; };
 struct ArgmaxParams { uint rows, cols; };
 
 // The grids of portable_kernels.cc rely on these.

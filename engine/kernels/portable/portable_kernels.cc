@@ -38,7 +38,7 @@ std::string Compose() {
   using namespace portable;  // NOLINT(google-build-using-namespace): the texts of this folder
   std::string source = text_params;
   source += text_formats;
-  for (const char* format : {"f32", "f16", "q8_0", "q4_0"}) {
+  for (const char* format : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"}) {
     source += "#if HET_WIDE_ITEMS\n";
     AppendFor(format, {text_matmul_wide}, source);
     source += "#else\n";
@@ -46,7 +46,7 @@ std::string Compose() {
     source += "#endif\n";
     AppendFor(format, {text_matmul, text_get_rows}, source);
   }
-  for (const char* format : {"q8_0", "q4_0"}) AppendFor(format, {text_matmul_q8}, source);
+  for (const char* format : {"q8_0", "q4_0", "q4_k", "q5_k", "q6_k"}) AppendFor(format, {text_matmul_q8}, source);
   source += text_rows;
   source += text_elementwise;
   source += text_attention;
@@ -88,6 +88,10 @@ Grid PortableGrid(const AttentionParams& params) { return Groups(params.heads, p
 
 Grid PortableGrid(const ElementwiseParams& params) {
   return Groups(Pieces(params.count, kItems * kElementsPerItem));
+}
+
+Grid PortableGrid(const AddBiasParams& params) {
+  return Groups(Pieces(params.cols, kItems), params.rows);
 }
 
 Grid PortableGrid(const ArgmaxParams& params) { return Groups(params.rows); }
