@@ -26,9 +26,9 @@ struct Vendor {
 
 constexpr std::array<Vendor, 6> kVendors = {{
     {0x10de, "NVIDIA",
-     "install NVIDIA's driver (libcuda.so.1) and libnvrtc; hetctl doctor says more"},
+     "install NVIDIA's driver and its run-time compiler (NVRTC); hetctl doctor says more"},
     {0x1002, "AMD",
-     "install ROCm's HIP runtime (libamdhip64), or an OpenCL driver; hetctl doctor says more"},
+     "install ROCm's HIP runtime, or an OpenCL driver; hetctl doctor says more"},
     {0x8086, "Intel",
      "install libze1 and Intel's Level Zero driver (GPU: intel-level-zero-gpu, NPU: "
      "intel-level-zero-npu); hetctl doctor says more"},
@@ -131,8 +131,9 @@ std::vector<DeviceInfo> ScanAccelDevices(const std::string& folder) {
     if (entry->d_name[0] != '.') devices.push_back(DescribeAccel(folder, entry->d_name));
   }
   closedir(directory);
-  std::sort(devices.begin(), devices.end(),
-            [](const DeviceInfo& a, const DeviceInfo& b) { return a.reason < b.reason; });
+  std::sort(devices.begin(), devices.end(), [](const DeviceInfo& a, const DeviceInfo& b) {
+    return a.attributes.at("accelNode") < b.attributes.at("accelNode");
+  });
   return devices;
 }
 

@@ -79,6 +79,12 @@ ZeGpu::ZeGpu(const Api& api, Handle device, Handle context, std::function<void()
     : api_(api), device_(device), context_(context), give_back_(std::move(give_back)) {}
 
 ZeGpu::~ZeGpu() {
+  std::map<void*, std::shared_ptr<Stream>> streams;  // those of the caller: they may hold points
+  {
+    absl::MutexLock lock(&mutex_);
+    streams.swap(streams_);
+  }
+  streams.clear();
   {
     absl::MutexLock lock(&mutex_);
     for (Handle event : events_) api_.zeEventDestroy(event);

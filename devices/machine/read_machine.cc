@@ -167,12 +167,13 @@ void ReadDistances(hwloc_topology_t tree, Topology& topology) {
   }
 }
 
-std::string NameOf(hwloc_topology_t tree) {
+std::string NameOf(hwloc_topology_t tree, bool is_captured) {
   hwloc_obj_t root = hwloc_get_root_obj(tree);
-  for (const char* key : {"DMIProductName", "HostName"}) {
+  for (const char* key : {"DMIProductName", "PlatformModel", "HostName"}) {
     const std::string name = InfoOf(root, key);
     if (!name.empty()) return name;
   }
+  if (is_captured) return "captured machine";
   char host[256] = {};
   gethostname(host, sizeof(host) - 1);
   return host;
@@ -183,7 +184,7 @@ std::string NameOf(hwloc_topology_t tree) {
 absl::StatusOr<Topology> ReadMachine(const std::string& xml) {
   HET_ASSIGN_OR_RETURN(const Tree tree, Load(xml));
   Topology topology;
-  topology.machine = NameOf(tree.get());
+  topology.machine = NameOf(tree.get(), !xml.empty());
   ReadNodes(tree.get(), topology);
   hwloc_obj_t object = nullptr;
   while ((object = hwloc_get_next_pcidev(tree.get(), object)) != nullptr) {

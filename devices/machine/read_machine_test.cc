@@ -72,6 +72,7 @@ TEST_F(CapturedMachine, MixedNodePlacesDevicesOfTheInventory) {
 
 TEST_F(CapturedMachine, PowerNodeHasNvlinkInPairsAndNoWayAcross) {
   LOAD_OR_SKIP("power8gpudistances.xml");
+  EXPECT_EQ(topology_.machine, "PowerNV 8335-GTB");
   ASSERT_THAT(topology_.pci,
               testing::Contains(testing::Field(&PciPlace::ids, "10de:15f9")).Times(4));
   const DeviceInfo first = Card("0002:01:00.0"), second = Card("0003:01:00.0"),

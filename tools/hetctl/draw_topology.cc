@@ -71,13 +71,20 @@ std::string DrawTree(const Topology& topology, const std::vector<DeviceInfo>& de
 // What a cell says: measured "GB/s us", else what the tree promises "~GB/s", else how near.
 std::string Cell(const Json& link) {
   if (link.contains("bytesPerSecond")) {
-    return absl::StrFormat("%s %.0fus", Rate(link.value("bytesPerSecond", 0.0)),
+    return absl::StrFormat("%s %.2gus", Rate(link.value("bytesPerSecond", 0.0)),
                            link.value("latencySeconds", 0.0) * 1e6);
   }
   const double promised = link.value("promisedBytesPerSecond", 0.0);
   const std::string kind = link.value("direct", "");
   if (!kind.empty()) return absl::StrCat(kind, " ~", Rate(promised));
-  return promised > 0 ? absl::StrCat("~", Rate(promised)) : "?";
+  if (promised > 0) return absl::StrCat("~", Rate(promised));
+  constexpr std::pair<LinkKind, const char*> kNear[] = {{LinkKind::kPcieSwitch, "one switch"},
+                                                        {LinkKind::kPcieHost, "one node"},
+                                                        {LinkKind::kCrossNuma, "two nodes"}};
+  for (const auto& [known, text] : kNear) {
+    if (link.value("kind", "") == LinkKindName(known)) return text;
+  }
+  return "?";
 }
 
 std::string DrawMatrix(const std::vector<std::string>& ends, const std::vector<Json>& links,

@@ -53,6 +53,10 @@ TEST(DrawTopology, TellsMeasuredLinksFromPromises) {
   const std::string text = DrawTopology(TwoNodes(), TwoDevices(), links);
   EXPECT_THAT(text, HasSubstr("12 8us"));
   EXPECT_THAT(text, HasSubstr("~31.5"));
+  EXPECT_THAT(DrawTopology(TwoNodes(), TwoDevices(),
+                           {{{"from", "c"}, {"to", "g"}, {"kind", "across NUMA nodes"}}}),
+              HasSubstr("two nodes"))
+      << "where nobody tells of a rate";
 }
 
 TEST(DrawTopology, LeavesUnusableDevicesOutOfTheMatrix) {
