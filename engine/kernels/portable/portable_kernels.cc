@@ -46,7 +46,8 @@ std::string Compose() {
     source += "#endif\n";
     AppendFor(format, {text_matmul, text_get_rows}, source);
   }
-  for (const char* format : {"q8_0", "q4_0", "q4_k", "q5_k", "q6_k"}) AppendFor(format, {text_matmul_q8}, source);
+  for (const char* format : {"q8_0", "q4_0", "q4_k", "q5_k", "q6_k"})
+    AppendFor(format, {text_matmul_q8}, source);
   source += text_rows;
   source += text_elementwise;
   source += text_attention;
