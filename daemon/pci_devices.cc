@@ -27,8 +27,7 @@ struct Vendor {
 constexpr std::array<Vendor, 6> kVendors = {{
     {0x10de, "NVIDIA",
      "install NVIDIA's driver and its run-time compiler (NVRTC); hetctl doctor says more"},
-    {0x1002, "AMD",
-     "install ROCm's HIP runtime, or an OpenCL driver; hetctl doctor says more"},
+    {0x1002, "AMD", "install ROCm's HIP runtime, or an OpenCL driver; hetctl doctor says more"},
     {0x8086, "Intel",
      "install libze1 and Intel's Level Zero driver (GPU: intel-level-zero-gpu, NPU: "
      "intel-level-zero-npu); hetctl doctor says more"},

@@ -15,7 +15,8 @@ namespace het::interpose {
 
 #define HET_PROGRAM_FUNCTIONS(X)                                                                  \
   X(clGetPlatformIDs)                                                                             \
-  X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) X(clCreateCommandQueueWithProperties)   \
+  X(clGetDeviceIDs)                                                                               \
+  X(clGetDeviceInfo) X(clCreateContext) X(clCreateCommandQueueWithProperties)                     \
       X(clCreateProgramWithSource) X(clBuildProgram) X(clCreateKernel) X(clSetKernelArg)          \
           X(clCreateBuffer) X(clCreateSubBuffer) X(clCreateImage) X(clReleaseMemObject)           \
               X(clRetainMemObject) X(clSVMAlloc) X(clSVMFree) X(clEnqueueSVMFree)                 \
