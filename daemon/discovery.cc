@@ -1,6 +1,7 @@
 #include "daemon/discovery.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -90,17 +91,29 @@ void Discovery::CheckIfDue() {
   Enumerate(Losable());
 }
 
-// One child of a backend at a time: one that hangs in its driver, where nothing can kill it, is not
-// joined by others.
+// A child that hangs in its driver, where nothing can kill it, is not joined by others.
 void Discovery::Probe(const std::string& backend, bool measure, OnProbed done) {
-  if (children_[backend] > 0) {
+  if (abandoned_[backend] > 0) {
     return done(absl::DeadlineExceededError(
         "a probe hangs in the driver and cannot be killed; another is started when it has ended"));
   }
-  ++children_[backend];
+  struct Child {
+    bool gone = false;
+    bool abandoned = false;
+  };
+  auto child = std::make_shared<Child>();
   const int64_t limit_ms = measure ? options_.measure_limit_ms : options_.limit_ms;
-  environment_.StartProbe({options_.probe, Arguments(backend, measure), limit_ms}, std::move(done),
-                          [this, backend] { --children_[backend]; });
+  const auto answered = [this, backend, child,
+                         done = std::move(done)](absl::StatusOr<std::string> output) {
+    child->abandoned = !child->gone && absl::IsDeadlineExceeded(output.status());
+    if (child->abandoned) ++abandoned_[backend];
+    done(std::move(output));
+  };
+  environment_.StartProbe({options_.probe, Arguments(backend, measure), limit_ms}, answered,
+                          [this, backend, child] {
+                            child->gone = true;
+                            if (child->abandoned) --abandoned_[backend];
+                          });
 }
 
 std::vector<std::string> Discovery::Arguments(const std::string& backend, bool measure) const {

@@ -76,8 +76,8 @@ class Discovery {
   Store& store_;
   const Options options_;
   const Events events_;
-  std::vector<ProbeResult> results_;     // of every backend, the latest
-  std::map<std::string, int> children_;  // by backend: that have not ended
+  std::vector<ProbeResult> results_;      // of every backend, the latest
+  std::map<std::string, int> abandoned_;  // by backend: children that were given up and still hang
   size_t outstanding_ = 0;
   bool complete_ = false;  // the scan is of every backend
   int64_t last_look_ = 0;  // CLOCK_MONOTONIC nanoseconds

@@ -58,7 +58,10 @@ void Health::LookAtBus() {
 void Health::OnScanned(const std::vector<DeviceInfo>& devices) {
   if (stopped_) return;
   known_.clear();
-  for (const DeviceInfo& device : devices) known_[device.backend].insert(device.uuid);
+  // One that is listed as lost is not known: when the sensors tell of it again, it is back.
+  for (const DeviceInfo& device : devices) {
+    if (device.state == DeviceState::kOk) known_[device.backend].insert(device.uuid);
+  }
   for (const ProbeResult& result : discovery_.results()) {
     if (!result.unavailable.empty() || result.backend == kSimulated) continue;
     if (result.failure.empty()) failures_.erase(result.backend);

@@ -54,6 +54,7 @@ class Lines {
       if (size < 0 && errno != EINTR && errno != EAGAIN) {
         throw Error(Cat("cannot read standard input: ", std::strerror(errno)));
       }
+      ThrowIfInterrupted();  // the terminal may go with the signal: that is no end of the text
       ended_ = size == 0;
       held_.append(piece, size > 0 ? static_cast<size_t>(size) : 0);
     }

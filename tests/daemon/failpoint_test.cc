@@ -86,7 +86,7 @@ class HetdKilledAtAPlace : public testing::Test {
 
 TEST_F(HetdKilledAtAPlace, HasOneOutcomeOfEveryOperation) {
   const std::string armed = hetd_.directory().path() + "/armed";
-  int deaths = 0;
+  int deaths = 0, early = 0;
   for (const Operation& operation : kOperations) {
     for (const char* place : kPlaces) {
       SCOPED_TRACE(std::string(operation.name) + " at " + place);
@@ -118,7 +118,8 @@ TEST_F(HetdKilledAtAPlace, HasOneOutcomeOfEveryOperation) {
           PrintJson({{"method", std::string("org.het.v1.") + operation.method},
                      {"parameters", parameters}}) +
           std::string(1, '\0');
-      ASSERT_EQ(write(raw, frame.data(), frame.size()), static_cast<ssize_t>(frame.size()));
+      // hetd may pass the place on business of its own, before it is asked.
+      if (write(raw, frame.data(), frame.size()) != static_cast<ssize_t>(frame.size())) ++early;
       ASSERT_TRUE(Eventually([&] { return IsDead(); })) << "it did not pass the place";
       ++deaths;
       close(raw);
@@ -157,6 +158,7 @@ TEST_F(HetdKilledAtAPlace, HasOneOutcomeOfEveryOperation) {
       std::filesystem::remove_all(hetd_.state_dir());
     }
   }
+  EXPECT_LE(early, deaths / 5) << "too many of them died before they were asked";
   printf("%d deaths at %zu operations and %zu places\n", deaths, std::size(kOperations),
          std::size(kPlaces));
 }

@@ -91,7 +91,15 @@ TEST_F(HealthTest, CardsComeAndGo) {
   ASSERT_TRUE(Eventually([this] { return Cards().size() == 2; }, 15'000)) << "plugged in";
   EXPECT_EQ(Cards()[0].uuid, first) << "the other keeps its identity";
   Control("devices=1");
-  ASSERT_TRUE(Eventually([this] { return Cards().size() == 1; }, 15'000)) << "pulled out";
+  // What is gone stays in the list, so that somebody sees it, and cannot be used.
+  const auto usable = [this] {
+    size_t count = 0;
+    for (const DeviceInfo& card : Cards()) count += card.state == DeviceState::kOk;
+    return count;
+  };
+  ASSERT_TRUE(Eventually([&] { return usable() == 1; }, 15'000)) << "pulled out";
+  Control("devices=2");
+  ASSERT_TRUE(Eventually([&] { return usable() == 2; }, 15'000)) << "plugged in again";
 }
 
 TEST_F(HealthTest, TellsWhatSensorsSayAndWhatLinksDo) {

@@ -51,7 +51,9 @@ bool Memory::Free(void* address) {
     pieces_.erase(found);
     if (!piece.registered) used_[piece.card] -= piece.bytes;
   }
-  if (!piece.registered) munmap(piece.begin, Rounded(piece.bytes));
+  // The pages go back, the addresses stay: a launch that PoCL still runs for a card that was lost
+  // may touch them, as a dead card's engine may, and must not take the process along.
+  if (!piece.registered) madvise(piece.begin, Rounded(piece.bytes), MADV_DONTNEED);
   return true;
 }
 
