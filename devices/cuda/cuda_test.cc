@@ -150,6 +150,17 @@ TEST(CudaDriver, OpensTheInstanceThatTheEnvironmentNames) {
   unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
+TEST(CudaDriver, TwoHalvesFitADeviceThatGroupsDoNotDivide) {
+  InChild("units=132", [] {
+    const auto driver = *CreateDriver({});
+    const std::string uuid = driver->Enumerate()->front().uuid;
+    const auto first = driver->Open(uuid, {.cores = {}, .compute_units = 66});
+    const auto second = driver->Open(uuid, {.cores = {}, .compute_units = 66});
+    EXPECT_TRUE(first.ok()) << first.status();
+    EXPECT_TRUE(second.ok()) << second.status();
+  });
+}
+
 TEST(CudaDriver, CutsADeviceIntoPartsThatDoNotOverlap) {
   InChild("", [] {
     const auto driver = *CreateDriver({});
@@ -159,14 +170,14 @@ TEST(CudaDriver, CutsADeviceIntoPartsThatDoNotOverlap) {
     };
     auto first = open(33);
     ASSERT_TRUE(first.ok()) << first.status();
-    EXPECT_EQ((*first)->info().compute_units, 40u) << "rounded up to groups of eight";
-    const auto second = open(64);
+    EXPECT_EQ((*first)->info().compute_units, 32u) << "rounded down to groups of eight";
+    auto second = open(64);
     ASSERT_TRUE(second.ok()) << second.status();
-    const absl::Status full = open(33).status();
+    const absl::Status full = open(41).status();
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
-    EXPECT_TRUE(absl::StrContains(full.message(), "24 of 128")) << full;
-    *first = nullptr;
-    EXPECT_TRUE(open(40).ok()) << "what is closed is free again";
+    EXPECT_TRUE(absl::StrContains(full.message(), "32 of 128")) << full;
+    *second = nullptr;
+    EXPECT_TRUE(open(41).ok()) << "what is closed is free again";
     EXPECT_EQ(open(133).status().code(), absl::StatusCode::kInvalidArgument);
   });
 }

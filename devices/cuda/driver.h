@@ -1,6 +1,6 @@
 // CudaDriver: the NVIDIA devices of this process as one het Driver.
 //
-// OpenOptions.compute_units opens a green context of that many multiprocessors, rounded up to the
+// OpenOptions.compute_units opens a green context of that many multiprocessors, rounded down to the
 // driver's groups (the device's info says how many it has). A MIG instance that CUDA does not show
 // is FailedPrecondition with the remedy. Thread-safe.
 #ifndef HET_DEVICES_CUDA_DRIVER_H_

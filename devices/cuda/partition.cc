@@ -43,7 +43,7 @@ absl::StatusOr<CudaGpu::Part> Partition::Take(uint32_t units, uint32_t& taken) {
     absl::MutexLock lock(&mutex_);
     HET_RETURN_IF_ERROR(Split());
     const uint32_t size = std::max(1u, groups_.front().sm.smCount);
-    count = std::min<size_t>(groups_.size(), (units + size - 1) / size);
+    count = std::clamp<size_t>(units / size, 1, groups_.size());
     const auto begin = std::search_n(used_.begin(), used_.end(), count, false);
     if (begin == used_.end()) {
       return absl::ResourceExhaustedError(

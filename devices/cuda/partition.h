@@ -21,9 +21,9 @@ class Partition {
  public:
   Partition(const Api& api, const Found& found) : api_(api), found_(found) {}
 
-  // A green context of at least `units` multiprocessors, and not more than the groups' size above;
-  // `taken` is how many it has. ResourceExhausted names what is free, Unimplemented where the
-  // driver has no green contexts.
+  // A green context of `units` multiprocessors, rounded down to whole groups (so that shares that
+  // add up to the device fit it) but one group at least; `taken` is how many it has.
+  // ResourceExhausted names what is free, Unimplemented where the driver has no green contexts.
   absl::StatusOr<CudaGpu::Part> Take(uint32_t units, uint32_t& taken);
 
  private:

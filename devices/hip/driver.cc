@@ -54,7 +54,7 @@ absl::StatusOr<HipGpu::Part> HipDriver::Take(const DeviceInfo& info, uint32_t un
         absl::StrCat("asked ", units, " of ", info.compute_units, " compute units of ", info.name,
                      ", but ", api_.library, " has no masks of compute units; open all of it"));
   }
-  const uint32_t count = (units + kPair - 1) / kPair;
+  const uint32_t count = std::max(1u, units / kPair);
   absl::MutexLock lock(&mutex_);
   std::vector<bool>& used = used_pairs_[info.uuid];
   used.resize(info.compute_units / kPair, false);

@@ -1,9 +1,9 @@
 // HipDriver: the AMD devices of this process as one het Driver.
 //
-// OpenOptions.compute_units puts a mask of that many compute units, rounded up to a pair, on every
-// stream of the device (the device's info says how many it has). Parts of one process do not
-// overlap; of several processes they may: the mask is a mechanism of the stream, and whoever leases
-// the slices sees to their sum. Thread-safe.
+// OpenOptions.compute_units puts a mask of that many compute units, rounded down to pairs but one
+// at least, on every stream of the device (the device's info says how many it has). Parts of one
+// process do not overlap; of several processes they may: the mask is a mechanism of the stream, and
+// whoever leases the slices sees to their sum. Thread-safe.
 #ifndef HET_DEVICES_HIP_DRIVER_H_
 #define HET_DEVICES_HIP_DRIVER_H_
 

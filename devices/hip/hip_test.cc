@@ -95,14 +95,14 @@ TEST(HipDriver, MasksOfPartsDoNotOverlap) {
     };
     auto first = open(3);
     ASSERT_TRUE(first.ok()) << first.status();
-    EXPECT_EQ((*first)->info().compute_units, 4u) << "rounded up to a pair";
-    const auto second = open(4);
+    EXPECT_EQ((*first)->info().compute_units, 2u) << "rounded down to a pair";
+    auto second = open(4);
     ASSERT_TRUE(second.ok()) << second.status();
-    const absl::Status full = open(4).status();
+    const absl::Status full = open(6).status();
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
-    EXPECT_TRUE(absl::StrContains(full.message(), "2 of 10")) << full;
-    *first = nullptr;
-    EXPECT_TRUE(open(4).ok()) << "what is closed is free again";
+    EXPECT_TRUE(absl::StrContains(full.message(), "4 of 10")) << full;
+    *second = nullptr;
+    EXPECT_TRUE(open(6).ok()) << "what is closed is free again";
     EXPECT_EQ(open(11).status().code(), absl::StatusCode::kInvalidArgument);
   });
 }
