@@ -13,22 +13,19 @@
 
 namespace het::interpose {
 
-#define HET_PROGRAM_FUNCTIONS(X)                                                                   \
-  X(clGetPlatformIDs)                                                                              \
-  X(clGetDeviceIDs)                                                                                \
-  X(clGetDeviceInfo)                                                                               \
-  X(clCreateContext) X(clCreateCommandQueueWithProperties) X(clCreateProgramWithSource)            \
-      X(clBuildProgram) X(clCreateKernel) X(clSetKernelArg) X(clCreateBuffer) X(clCreateSubBuffer) \
-          X(clCreateImage) X(clReleaseMemObject) X(clRetainMemObject) X(clSVMAlloc) X(clSVMFree)   \
-              X(clEnqueueSVMFree) X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer)                 \
-                  X(clEnqueueWriteBuffer) X(clEnqueueFillBuffer) X(clFinish) X(clFlush)            \
-                      X(clWaitForEvents) X(clGetEventInfo) X(clReleaseEvent) X(clCreateUserEvent)  \
-                          X(clSetUserEventStatus) X(clSetEventCallback) X(clReleaseCommandQueue)   \
-                              X(clReleaseContext) X(clReleaseKernel) X(clReleaseProgram)           \
-                                  X(clCreatePipe) X(clGetMemObjectInfo) X(clCreateSubDevices)      \
-                                      X(clReleaseDevice)                                           \
-                                          X(clGetExtensionFunctionAddressForPlatform)              \
-                                              X(clEnqueueMarkerWithWaitList)
+// clang-format off: it never comes to rest here
+#define HET_PROGRAM_FUNCTIONS(X) \
+  X(clGetPlatformIDs) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) \
+  X(clCreateCommandQueueWithProperties) X(clCreateProgramWithSource) X(clBuildProgram) \
+  X(clCreateKernel) X(clSetKernelArg) X(clCreateBuffer) X(clCreateSubBuffer) X(clCreateImage) \
+  X(clReleaseMemObject) X(clRetainMemObject) X(clSVMAlloc) X(clSVMFree) X(clEnqueueSVMFree) \
+  X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) \
+  X(clEnqueueFillBuffer) X(clFinish) X(clFlush) X(clWaitForEvents) X(clGetEventInfo) \
+  X(clReleaseEvent) X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) \
+  X(clReleaseCommandQueue) X(clReleaseContext) X(clReleaseKernel) X(clReleaseProgram) \
+  X(clCreatePipe) X(clGetMemObjectInfo) X(clCreateSubDevices) X(clReleaseDevice) \
+  X(clGetExtensionFunctionAddressForPlatform) X(clEnqueueMarkerWithWaitList)
+// clang-format on
 
 struct ClApi {
 #define HET_PROGRAM_MEMBER(name) decltype(&::name) name = nullptr;
