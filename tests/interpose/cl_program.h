@@ -13,7 +13,8 @@
 
 namespace het::interpose {
 
-// clang-format off: it never comes to rest here
+// clang-format never comes to rest here.
+// clang-format off
 #define HET_PROGRAM_FUNCTIONS(X) \
   X(clGetPlatformIDs) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) \
   X(clCreateCommandQueueWithProperties) X(clCreateProgramWithSource) X(clBuildProgram) \
