@@ -141,7 +141,9 @@ TEST_P(InjectedFaults, ASlowLinkTakesLonger) {
   EXPECT_GE(copy(), timing() ? expected : 0);
   SetFaults(infos_[0].uuid, {.link_slowdown = 50});
   const int64_t slow = copy();
-  EXPECT_GE(slow, timing() ? 50 * expected - 100 : 45 * expected);
+  // Functional mode holds back to a time counted from the submission; a thread that starts late on
+  // a busy machine has less of it left to be busy.
+  EXPECT_GE(slow, timing() ? 50 * expected - 100 : 20 * expected);
   if (timing()) {
     EXPECT_LE(slow, 50 * expected + 100);
   }
