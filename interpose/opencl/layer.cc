@@ -1,29 +1,17 @@
 #include "interpose/opencl/layer.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "interpose/attach.h"
+#include "interpose/say.h"
 
 namespace het::interpose {
-namespace {
-
-// One write, so that the line stays whole among those of other threads. Not the log: the program's
-// user must see why there is no device, whatever HET_LOG says.
-void Say(absl::string_view text) {
-  const std::string line = absl::StrCat("het: ", text, "\n");
-  if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nobody listens
-}
-
-}  // namespace
-
 Layer* Layer::instance_ = nullptr;
 
 void Layer::Refuse(const absl::Status& why) {

@@ -10,6 +10,7 @@ import sys
 # Room -> rooms it may include (itself is always allowed). The longest matching folder decides.
 DESCRIPTORS = {"devices/device_info.h", "devices/telemetry.h", "devices/topology.h"}  # what "devices (descriptors only)" means
 OPENCL_IDENTITY = "devices/opencl/identity.h"
+CUDA_ABI = "devices/cuda/abi.h"
 RULES = {
     "include": set(),
     "base": set(),
@@ -18,8 +19,9 @@ RULES = {
     "partition": {"base", "descriptors"},
     "scheduler": {"base", "partition", "descriptors"},
     "protocol": {"base", "partition", "descriptors"},
-    # How an OpenCL device gets its UUID: the layer must recognise the leased one ("opencl_identity").
-    "interpose": {"base", "partition", "protocol", "opencl_identity"},
+    # How an OpenCL device gets its UUID: the layer must recognise the leased one ("opencl_identity"); how NVIDIA's driver is
+    # called ("cuda_abi": declarations alone, which one test compares with cuda.h).
+    "interpose": {"base", "partition", "protocol", "opencl_identity", "cuda_abi"},
     "runtime": {"base", "devices", "partition", "scheduler", "protocol", "include"},
     "daemon": {"base", "report", "partition", "scheduler", "protocol", "descriptors"},
     "tools": {"base", "report", "devices", "partition", "scheduler", "protocol", "runtime", "include"},
@@ -47,6 +49,8 @@ def target_of(include):
         return "descriptors"
     if include == OPENCL_IDENTITY:
         return "opencl_identity"
+    if include == CUDA_ABI:
+        return "cuda_abi"
     room = room_of(include)
     return room if room in RULES and "/" in include else None
 
@@ -66,11 +70,11 @@ def violations(path, text):
         if target is None or target == room or (room == "include" and target.startswith("include")):
             continue
         allowed = RULES[room]
-        if target in allowed or (target in ("descriptors", "opencl_identity") and "devices" in allowed):
+        if target in allowed or (target in ("descriptors", "opencl_identity", "cuda_abi") and "devices" in allowed):
             continue
         if target == "include/kernel" and "include" in allowed:
             continue
-        if room == "devices" and target in ("descriptors", "opencl_identity"):
+        if room == "devices" and target in ("descriptors", "opencl_identity", "cuda_abi"):
             continue
         yield (f"{path}:{number}: {room}/ may not include \"{match.group(1)}\" "
                f"(allowed: {', '.join(sorted(allowed)) or 'nothing of ours'})")
@@ -108,6 +112,8 @@ def self_test():
         ("base/a.cc", '#include "devices/device_info.h"', True),
         ("interpose/opencl/a.cc", '#include "devices/opencl/identity.h"', False),
         ("interpose/opencl/a.cc", '#include "devices/opencl/api.h"', True),
+        ("interpose/cuda/a.cc", '#include "devices/cuda/abi.h"', False),
+        ("interpose/cuda/a.cc", '#include "devices/cuda/api.h"', True),
         ("daemon/a.cc", '#include "devices/opencl/identity.h"', True),
         ("tests/x/a.cc", '#include "daemon/server.h"', False),
     ]

@@ -4,74 +4,7 @@
 #include <cstring>
 
 #include "tests/soft_drivers/common/module_text.h"
-#include "tests/soft_drivers/cuda/state.h"
-
-#define HET_EXPORT extern "C" __attribute__((visibility("default")))
-
-// Every entry point has the declaration that the backend has.
-namespace het::cuda {
-#define HET_DECLARE(name, arguments) HET_EXPORT CUresult name arguments;
-HET_CUDA_REQUIRED(HET_DECLARE)
-HET_CUDA_OPTIONAL(HET_DECLARE)
-#undef HET_DECLARE
-}  // namespace het::cuda
-
-namespace het::soft::cuda {
-namespace {
-
-using namespace het::cuda;  // NOLINT(google-build-using-namespace): this is that driver
-
-constexpr uint32_t kMostThreads = 1024;
-constexpr unsigned int kGreenGroup = 8;  // multiprocessors, on capability 9.0
-constexpr int kLeastPriority = 0, kGreatestPriority = -5;
-
-bool IsDevice(CUdevice device) { return The().engine.IsCard(device); }
-
-// At the head of every entry point: faults, and what broke the card.
-CUresult Enter(const char* point, int card = -1) {
-  if (!The().initialised.load(std::memory_order_acquire)) return CUDA_ERROR_NOT_INITIALIZED;
-  return ErrorOf(The().engine.Check(point, card));
-}
-
-// The same for those that need a current context.
-CUresult EnterCurrent(const char* point) {
-  if (Current() != nullptr) return Enter(point, Current()->card);
-  const CUresult error = Enter(point);
-  return error != CUDA_SUCCESS ? error : CUDA_ERROR_INVALID_CONTEXT;
-}
-
-#define SOFT_ENTER(point)                                                           \
-  if (const CUresult soft_error = EnterCurrent(#point); soft_error != CUDA_SUCCESS) \
-  return soft_error
-
-CUstream NewStream(CUcontext context) {
-  return new CUstreamOpaque{context, The().engine.NewStream(context->card)};
-}
-
-// The stream that a handle means: null is the current context's own.
-CUstream Resolve(CUstream stream) {
-  if (stream != nullptr) return stream;
-  const std::lock_guard lock(The().mutex);
-  CUstream own = &Current()->default_stream;
-  if (own->stream == nullptr) *own = {Current(), The().engine.NewStream(Current()->card)};
-  return own;
-}
-
-// Queues a copy or a fill of device memory.
-CUresult Move(CUstream handle, std::function<void()> work) {
-  CUstream stream = Resolve(handle);
-  The().engine.Move(*stream->stream, stream->context->card, std::move(work));
-  return CUDA_SUCCESS;
-}
-
-void* Pointer(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
-
-bool Reaches(CUdeviceptr address, size_t bytes) {
-  return The().engine.Reaches(Current()->card, Pointer(address), bytes);
-}
-
-}  // namespace
-}  // namespace het::soft::cuda
+#include "tests/soft_drivers/cuda/entry.h"
 
 namespace het::cuda {
 
@@ -214,9 +147,13 @@ HET_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device
 
 HET_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  const std::lock_guard lock(The().mutex);
-  if (The().primary[device].uses == 0) return CUDA_ERROR_INVALID_CONTEXT;
-  --The().primary[device].uses;
+  bool last = false;
+  {
+    const std::lock_guard lock(The().mutex);
+    if (The().primary[device].uses == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    last = --The().primary[device].uses == 0;
+  }
+  if (last) The().Clear(&The().primary[device]);
   return CUDA_SUCCESS;
 }
 
@@ -339,6 +276,7 @@ HET_EXPORT CUresult cuStreamGetCtx(CUstream stream, CUcontext* context) {
 
 HET_EXPORT CUresult cuStreamSynchronize(CUstream stream) {
   SOFT_ENTER(cuStreamSynchronize);
+  if (SpoilsCapture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   Resolve(stream)->stream->Synchronize();
   return EnterCurrent("cuStreamSynchronize");  // what failed meanwhile
 }
@@ -361,7 +299,12 @@ HET_EXPORT CUresult cuEventDestroy_v2(CUevent event) {
 
 HET_EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
   SOFT_ENTER(cuEventRecord);
-  event->Record(*Resolve(stream)->stream);
+  CUstream in = Resolve(stream);
+  if (in->captured_in != nullptr) {
+    in->captured_in->nodes.push_back({{}, [] {}});
+  } else {
+    event->Record(*in->stream);
+  }
   return CUDA_SUCCESS;
 }
 
@@ -374,11 +317,13 @@ HET_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned i
 
 HET_EXPORT CUresult cuEventQuery(CUevent event) {
   SOFT_ENTER(cuEventQuery);
+  if (SpoilsCapture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   return event->reached() ? EnterCurrent("cuEventQuery") : CUDA_ERROR_NOT_READY;
 }
 
 HET_EXPORT CUresult cuEventSynchronize(CUevent event) {
   SOFT_ENTER(cuEventSynchronize);
+  if (SpoilsCapture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   event->Wait();
   return EnterCurrent("cuEventSynchronize");
 }
@@ -416,12 +361,14 @@ HET_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
   if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   void* memory = The().engine.memory.Allocate(Current()->card, bytes);
   if (memory == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  The().Own(memory, Current());
   *address = reinterpret_cast<CUdeviceptr>(memory);
   return CUDA_SUCCESS;
 }
 
 HET_EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
   if (address == 0) return CUDA_SUCCESS;
+  The().Own(Pointer(address), nullptr);
   return The().engine.memory.Free(Pointer(address)) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -550,7 +497,12 @@ HET_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned int grid_x, uns
   launch.group_size[2] = block_z;
   if (!soft::PackArguments(*function->shape, parameters, extra, kLaunchParamEnd, launch.arguments))
     return CUDA_ERROR_INVALID_VALUE;
-  Resolve(stream)->stream->Enqueue(std::move(launch));
+  CUstream to = Resolve(stream);
+  if (to->captured_in != nullptr) {
+    to->captured_in->nodes.push_back({std::move(launch), {}});
+  } else {
+    to->stream->Enqueue(std::move(launch));
+  }
   return CUDA_SUCCESS;
 }
 

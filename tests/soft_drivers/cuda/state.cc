@@ -62,6 +62,37 @@ het::cuda::CUcontext& Current() {
   return current;
 }
 
+std::vector<het::cuda::CUcontext>& Pushed() {
+  thread_local std::vector<het::cuda::CUcontext> pushed;
+  return pushed;
+}
+
+int& CaptureMode() {
+  thread_local int mode = 0;
+  return mode;
+}
+
+void State::Own(void* memory, het::cuda::CUcontext context) {
+  const std::lock_guard lock(mutex);
+  if (context != nullptr) {
+    owners[memory] = context;
+  } else {
+    owners.erase(memory);
+  }
+}
+
+void State::Clear(het::cuda::CUcontext context) {
+  std::vector<void*> owned;
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& [memory, owner] : owners) {
+      if (owner == context) owned.push_back(memory);
+    }
+    for (void* memory : owned) owners.erase(memory);
+  }
+  for (void* memory : owned) engine.memory.Free(memory);
+}
+
 het::cuda::CUresult ErrorOf(Trouble trouble) {
   switch (trouble) {
     case Trouble::kNone:

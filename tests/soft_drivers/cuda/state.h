@@ -4,19 +4,35 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "devices/cuda/abi.h"
+#include "interpose/cuda/hooked.h"
 #include "tests/soft_drivers/common/engine.h"
 #include "tests/soft_drivers/cuda/cards.h"
 
 namespace het::cuda {
 
+// What was captured, one after the other: a launch, or a function. Executable graphs are copies.
+struct GraphNode {
+  soft::Launch launch;
+  std::function<void()> work;
+};
+struct CUgraphOpaque {
+  std::vector<GraphNode> nodes;
+};
+struct CUgraphExecOpaque : CUgraphOpaque {};
+
 struct CUstreamOpaque {
   CUcontext context = nullptr;
   std::unique_ptr<soft::Stream> stream;
+  CUgraph captured_in = nullptr;
+  bool spoilt = false;  // the capture
 };
 
 struct CUctxOpaque {
@@ -53,13 +69,25 @@ struct State {
   std::vector<CardFacts> cards;  // those that CUDA_VISIBLE_DEVICES shows
   std::deque<het::cuda::CUctxOpaque> primary;
   std::atomic<bool> initialised{false};
-  std::mutex mutex;  // contexts
+  // Under it: contexts, captures, owners.
+  std::mutex mutex;
+  std::set<het::cuda::CUstream> capturing;
+  std::map<void*, het::cuda::CUcontext> owners;  // of memory that goes with its context
+
+  // Null: nobody's any more.
+  void Own(void* memory, het::cuda::CUcontext context);
+  // Frees what the context owns.
+  void Clear(het::cuda::CUcontext context);
 };
 
 State& The();
 
 // The current context of the calling thread.
 het::cuda::CUcontext& Current();
+// Those below it on the thread's stack.
+std::vector<het::cuda::CUcontext>& Pushed();
+// How the calling thread behaves to captures.
+int& CaptureMode();
 
 het::cuda::CUresult ErrorOf(Trouble trouble);
 
