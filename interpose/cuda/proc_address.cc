@@ -45,9 +45,15 @@ using Names = absl::flat_hash_map<std::string, Known>;
 Names* MakeNames() {
   auto* names = new Names;
   bool per_thread = false;
+  // Also under the whole name, should the driver know it by that.
   const auto add = [&](const char* name, int version, void* function) {
     const absl::string_view base = BaseOf(name, &per_thread);
     (*names)[base].variants.push_back({version, per_thread, function});
+    if (base != name) (*names)[name].variants.push_back({0, false, function});
+  };
+  const auto pass = [&](const char* name) {
+    (*names)[BaseOf(name, &per_thread)].is_passed = true;
+    (*names)[name].is_passed = true;
   };
 #define HET_ADD(name, version, arguments) add(#name, version, reinterpret_cast<void*>(&cuda::name));
   HET_SHADOW_HOOKED(HET_ADD)
@@ -55,7 +61,7 @@ Names* MakeNames() {
 #define HET_ADD(name, version, reason) add(#name, version, nullptr);
   HET_SHADOW_REFUSED(HET_ADD)
 #undef HET_ADD
-#define HET_ADD(name) (*names)[BaseOf(#name, &per_thread)].is_passed = true;
+#define HET_ADD(name) pass(#name);
   HET_SHADOW_PASSED(HET_ADD)
 #undef HET_ADD
   return names;

@@ -37,7 +37,9 @@ void Shadow::Load() {
   if (settings.ok() && !settings->in_slice()) return;
   const char* visible = std::getenv("HET_CUDA_VISIBLE");
   instance_ = new Shadow(std::move(settings));
-  if (visible != nullptr) instance_->visible_ = visible;
+  if (visible == nullptr) return;
+  instance_->visible_ = visible;
+  setenv(kVisible, visible, 1);
 }
 
 void Shadow::Refuse(const absl::Status& why) {
@@ -98,7 +100,8 @@ CUresult Shadow::Initialise(unsigned int flags) {
   }
   if (seat_ == nullptr && state_.load(std::memory_order_relaxed) == State::kNew) TakeSeat();
   if (state_.load(std::memory_order_relaxed) == State::kRefused) return cuda::CUDA_ERROR_NO_DEVICE;
-  // Not after the driver has read it: other threads may read the environment.
+  // Again, because the program may have changed it; not after the driver has read it: other threads
+  // may read the environment.
   if (state_.load(std::memory_order_relaxed) == State::kNew) setenv(kVisible, visible_.c_str(), 1);
   const CUresult error = driver.cuInit(flags);
   if (error != CUDA_SUCCESS || state_.load(std::memory_order_relaxed) == State::kOpen) return error;

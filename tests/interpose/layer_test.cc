@@ -6,14 +6,13 @@
 
 #include <chrono>
 #include <cstdio>
-#include <functional>
-#include <map>
 #include <string>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/interpose/run_program.h"
 #include "tests/interpose/seat_server.h"
 
 namespace het::interpose {
@@ -25,36 +24,10 @@ constexpr long long kAllocationFailure = -4;  // CL_MEM_OBJECT_ALLOCATION_FAILUR
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr char kPocl[] = "Portable Computing Language";
 
-struct Answer {
-  int exit = -1;
-  std::string text;  // stdout and stderr
-  std::map<std::string, long long> values;
-};
-
 std::string InSlice(const SeatServer::Offer& offer, const std::string& more = "",
                     const std::string& device = kPocl) {
   return absl::StrCat("env OPENCL_LAYERS=" HET_LAYER " HET_SEAT_SOCKET=", offer.socket,
                       " HET_DEVICE='", device, "' ", more, " ");
-}
-
-Answer RunShell(const std::string& command) {
-  Answer answer;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return answer;
-  char part[4096];
-  while (const size_t n = fread(part, 1, sizeof(part), pipe)) answer.text.append(part, n);
-  const int status = pclose(pipe);
-  answer.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  char name[64];
-  long long value = 0;
-  for (size_t at = 0; at < answer.text.size();) {
-    if (std::sscanf(answer.text.c_str() + at, "%63s %lld", name, &value) == 2) {
-      answer.values[name] = value;
-    }
-    const size_t end = answer.text.find('\n', at);
-    at = end == std::string::npos ? answer.text.size() : end + 1;
-  }
-  return answer;
 }
 
 const std::string kProbe = HET_LAYER_PROBE " ";
@@ -63,14 +36,6 @@ class Layer : public ::testing::Test {
  protected:
   SeatServer::Offer Offer(uint32_t percent = 100, uint64_t memory = 64 * kMiB) {
     return server_.AddLease(Share::OfPercent(percent), memory);
-  }
-  // What a process does takes a while on a busy machine; what must be quick says how quick.
-  bool Eventually(const std::function<bool()>& done, int ms = 20'000) {
-    for (int i = 0; i < ms / 10; ++i) {
-      if (done()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
   }
 
   SeatServer server_;

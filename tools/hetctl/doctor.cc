@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/hetctl/connect.h"
+#include "tools/hetctl/interposers.h"
 #include "tools/hetctl/vendors.h"
 
 namespace het::hetctl {
@@ -35,7 +36,7 @@ std::vector<std::string> OpenClVendors() {
 }
 
 void CheckOpenCl(std::vector<Finding>& findings) {
-  const bool loader = LibraryIsThere({"libOpenCL.so.1"});
+  const bool loader = !FindLibrary({"libOpenCL.so.1"}).empty();
   Add(loader, loader ? "OpenCL loader is installed" : "no OpenCL loader (libOpenCL.so.1)",
       "apt-get install ocl-icd-libopencl1", findings);
   const std::vector<std::string> vendors = OpenClVendors();
@@ -92,6 +93,7 @@ int Doctor(const Globals& globals) {
   std::vector<Finding> findings;
   CheckDaemon(globals, findings);
   CheckOpenCl(findings);
+  for (Finding& finding : CheckInterposers()) findings.push_back(std::move(finding));
   for (Finding& finding : CheckVendors()) findings.push_back(std::move(finding));
   const auto count = std::count_if(findings.begin(), findings.end(), [](const Finding& finding) {
     return finding.verdict == Verdict::kProblem;

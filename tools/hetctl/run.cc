@@ -24,36 +24,19 @@
 #include "base/units.h"
 #include "tools/hetctl/connect.h"
 #include "tools/hetctl/find.h"
+#include "tools/hetctl/interposers.h"
 #include "tools/hetctl/scope.h"
 
 namespace het::hetctl {
 namespace {
 
 constexpr int kExitCannotRun = 126, kExitNoProgram = 127;  // as shells have them
-constexpr char kLayer[] = "libhet_opencl_layer.so";
 
 struct RunOptions {
   std::string device, share, memory, slice, lease, tenant;
   std::string policy = "guaranteed", priority = "normal";
   std::vector<std::string> command;
 };
-
-// The layer beside this program: in a build tree, or installed.
-absl::StatusOr<std::string> LayerPath() {
-  namespace fs = std::filesystem;
-  if (const char* path = std::getenv("HET_OPENCL_LAYER")) return std::string(path);
-  std::error_code error;
-  const fs::path prefix = fs::read_symlink("/proc/self/exe", error).parent_path().parent_path();
-  std::vector<std::string> looked;
-  for (const char* folder : {"lib", "lib/het", "lib/x86_64-linux-gnu/het", "lib64/het"}) {
-    const fs::path path = prefix / folder / kLayer;
-    if (fs::exists(path, error)) return path.string();
-    looked.push_back(path.string());
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the OpenCL layer ", kLayer, " is not there (looked at ",
-                   absl::StrJoin(looked, ", "), "); build it, or say where with HET_OPENCL_LAYER"));
-}
 
 void Set(const char* name, const std::string& value) { setenv(name, value.c_str(), 1); }
 
@@ -92,12 +75,16 @@ absl::Status EnterProcessors(const Lease& lease, std::vector<std::string>* prefi
   return absl::OkStatus();
 }
 
+// `first` before what the variable lists already.
+void SetBefore(const char* name, const std::string& first) {
+  const char* others = std::getenv(name);
+  const bool has_others = others != nullptr && *others != '\0';
+  Set(name, has_others ? absl::StrCat(first, ":", others) : first);
+}
+
 absl::Status EnterOpenCl(const Slice& slice, const DeviceInfo& device) {
-  HET_ASSIGN_OR_RETURN(std::string layers, LayerPath());
-  if (const char* others = std::getenv("OPENCL_LAYERS")) {
-    if (*others != '\0') absl::StrAppend(&layers, ":", others);
-  }
-  Set("OPENCL_LAYERS", layers);
+  HET_ASSIGN_OR_RETURN(const std::string layer, FindOpenClLayer());
+  SetBefore("OPENCL_LAYERS", layer);
   Set("HET_DEVICE", device.uuid);
   Set("HET_ARBITRATE", slice.time_shared ? "1" : "0");
   if (!slice.cores.empty()) {
@@ -107,6 +94,21 @@ absl::Status EnterOpenCl(const Slice& slice, const DeviceInfo& device) {
   } else if (slice.compute_units > 0) {
     Set("HET_COMPUTE_UNITS", absl::StrCat(slice.compute_units));
   }
+  return absl::OkStatus();
+}
+
+// A program that knows nothing of het is in no green context: its launches take turns whatever the
+// slice's own mechanism is.
+absl::Status EnterCuda(const DeviceInfo& device) {
+  HET_ASSIGN_OR_RETURN(const CudaShadow shadow, FindCudaShadow());
+  SetBefore("LD_LIBRARY_PATH", shadow.folder);
+  Set("HET_CUDA_DRIVER", shadow.driver);
+  if (!shadow.management.empty()) Set("HET_NVML_DRIVER", shadow.management);
+  Set("HET_DEVICE", device.uuid);
+  Set("HET_CUDA_VISIBLE", CudaName(device));
+  Set("CUDA_VISIBLE_DEVICES", CudaName(device));  // for programs that read it themselves
+  // The same card through NVIDIA's OpenCL is the same slice.
+  if (const auto layer = FindOpenClLayer(); layer.ok()) SetBefore("OPENCL_LAYERS", *layer);
   return absl::OkStatus();
 }
 
@@ -149,10 +151,11 @@ absl::Status Prepare(const Globals& globals, const RunOptions& options,
     HET_ASSIGN_OR_RETURN(device, FindDevice(*client, options.device));
   }
   const std::string& backend = device.info.backend;
-  if (backend != "opencl" && backend != "cpu") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "hetctl run can hold programs to slices of opencl and cpu devices; ", device.info.name,
-        " is one of backend ", backend, device.info.simulated ? ", which is simulated" : ""));
+  if (backend != "opencl" && backend != "cuda" && backend != "cpu") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("hetctl run can hold programs to slices of opencl, cuda and cpu devices; ",
+                     device.info.name, " is one of backend ", backend,
+                     device.info.simulated ? ", which is simulated" : ""));
   }
   if (lease.id.empty()) {
     HET_ASSIGN_OR_RETURN(lease, AcquireFor(*client, options, device.info));
@@ -161,8 +164,8 @@ absl::Status Prepare(const Globals& globals, const RunOptions& options,
   std::error_code error;
   Set("HET_LEASE", lease.id);
   Set("HET_SOCKET", std::filesystem::absolute(client->socket_path(), error).string());
-  return backend == "opencl" ? EnterOpenCl(lease.slice, device.info)
-                             : EnterProcessors(lease, prefix);
+  if (backend == "opencl") return EnterOpenCl(lease.slice, device.info);
+  return backend == "cuda" ? EnterCuda(device.info) : EnterProcessors(lease, prefix);
 }
 
 int Run(const Globals& globals, const RunOptions& options) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -144,7 +145,7 @@ void Check(const std::string& root, const Vendor& vendor, std::vector<Finding>& 
                              : absl::StrCat(" has no device node (", vendor.nodes.front(), ")")),
        has_node ? "" : vendor.kernel_advice});
   for (const Library& library : vendor.libraries) {
-    const bool there = LibraryIsThere(library.names, root);
+    const bool there = !FindLibrary(library.names, root).empty();
     findings.push_back({there || !library.required ? Verdict::kOk : Verdict::kProblem,
                         absl::StrCat(vendor.name, ": ", library.purpose, " ", library.names.front(),
                                      there ? " is there" : " is missing"),
@@ -154,7 +155,7 @@ void Check(const std::string& root, const Vendor& vendor, std::vector<Finding>& 
 
 // Portable kernels reach Level Zero as SPIR-V.
 void CheckSpirv(const std::string& root, std::vector<Finding>& findings) {
-  if (!LibraryIsThere({"libze_loader.so.1"}, root)) return;
+  if (FindLibrary({"libze_loader.so.1"}, root).empty()) return;
   bool tools = false;
   for (const char* suffix : {"-19", "-18", "-17", "-16", "-15", "-14", ""}) {
     tools |= access(absl::StrCat(root, "/usr/bin/clang", suffix).c_str(), X_OK) == 0 &&
@@ -166,31 +167,48 @@ void CheckSpirv(const std::string& root, std::vector<Finding>& findings) {
                       tools ? "" : "for others: apt-get install clang-15 llvm-spirv-15"});
 }
 
+// What /etc/ld.so.conf.d adds to the loader's own folders.
+std::vector<std::string> ConfiguredFolders(const std::string& root) {
+  std::vector<std::string> folders;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(root + "/etc/ld.so.conf.d", error)) {
+    const auto text = ReadFile(entry.path().string(), 65536);
+    if (!text.ok()) continue;
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      line = absl::StripAsciiWhitespace(line);
+      if (absl::StartsWith(line, "/")) folders.push_back(absl::StrCat(root, line));
+    }
+  }
+  return folders;
+}
+
 }  // namespace
 
-bool LibraryIsThere(const std::vector<std::string>& names, const std::string& root) {
-  std::vector<std::string> folders = {"/usr/lib/x86_64-linux-gnu",
-                                      "/usr/lib/aarch64-linux-gnu",
-                                      "/usr/lib64",
-                                      "/usr/lib",
-                                      "/lib/x86_64-linux-gnu",
-                                      "/usr/local/lib",
-                                      "/usr/local/cuda/lib64",
-                                      "/usr/local/cuda/targets/x86_64-linux/lib",
-                                      "/opt/rocm/lib",
-                                      "/usr/local/nvidia/lib64"};
-  for (std::string& folder : folders) folder = root + folder;
+std::string FindLibrary(const std::vector<std::string>& names, const std::string& root,
+                        const std::string& except) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> folders;
   if (const char* path = std::getenv("LD_LIBRARY_PATH"); path != nullptr && root.empty()) {
     for (absl::string_view folder : absl::StrSplit(path, ':', absl::SkipEmpty())) {
       folders.emplace_back(folder);
     }
   }
+  for (const char* folder :
+       {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib",
+        "/lib/x86_64-linux-gnu", "/usr/local/lib", "/usr/local/cuda/lib64",
+        "/usr/local/cuda/targets/x86_64-linux/lib", "/opt/rocm/lib", "/usr/local/nvidia/lib64"}) {
+    folders.push_back(root + folder);
+  }
+  for (const std::string& folder : ConfiguredFolders(root)) folders.push_back(folder);
+  std::error_code error;
   for (const std::string& folder : folders) {
+    if (!except.empty() && fs::equivalent(folder, except, error)) continue;
     for (const std::string& name : names) {
-      if (access(absl::StrCat(folder, "/", name).c_str(), R_OK) == 0) return true;
+      const fs::path path = fs::path(folder) / name;
+      if (access(path.c_str(), R_OK) == 0) return fs::absolute(path, error).string();
     }
   }
-  return false;
+  return "";
 }
 
 std::vector<Finding> CheckVendors(const std::string& root) {

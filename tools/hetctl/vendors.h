@@ -20,9 +20,11 @@ struct Finding {
 // `root`: in front of /sys, /dev, /usr and /opt.
 std::vector<Finding> CheckVendors(const std::string& root = "");
 
-// Whether a shared library of one of these names is in one of the folders where Debian and the
-// vendors put them, or in $LD_LIBRARY_PATH (which counts for no other root).
-bool LibraryIsThere(const std::vector<std::string>& names, const std::string& root = "");
+// The path of a shared library of one of these names: in $LD_LIBRARY_PATH (which counts for no
+// other root), where Debian and the vendors put them, or in a folder of ld.so.conf.d. Empty: it is
+// in none. `except`: a folder that does not count.
+std::string FindLibrary(const std::vector<std::string>& names, const std::string& root = "",
+                        const std::string& except = "");
 
 }  // namespace het::hetctl
 

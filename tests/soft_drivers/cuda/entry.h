@@ -59,7 +59,10 @@ inline CUresult EnterCurrent(const char* point) {
   return soft_error
 
 inline CUstream NewStream(CUcontext context) {
-  return new CUstreamOpaque{context, The().engine.NewStream(context->card)};
+  auto* stream = new CUstreamOpaque{context, The().engine.NewStream(context->card)};
+  const std::lock_guard lock(The().mutex);
+  The().streams.insert(stream);
+  return stream;
 }
 
 // The calling thread's own stream in a context; it lives as long as the process.

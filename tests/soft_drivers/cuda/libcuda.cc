@@ -265,6 +265,11 @@ HET_EXPORT CUresult cuGreenCtxStreamCreate(CUstream* stream, CUgreenCtx context,
 
 HET_EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  {
+    const std::lock_guard lock(The().mutex);
+    The().streams.erase(stream);
+    The().capturing.erase(stream);
+  }
   delete stream;
   return CUDA_SUCCESS;
 }
@@ -340,7 +345,18 @@ HET_EXPORT CUresult cuLaunchHostFunc(CUstream stream, void (*function)(void*), v
   return Move(stream, [function, user] { function(user); });
 }
 
-HET_EXPORT CUresult cuCtxSynchronize() { return cuStreamSynchronize(nullptr); }
+HET_EXPORT CUresult cuCtxSynchronize() {
+  SOFT_ENTER(cuCtxSynchronize);
+  std::vector<CUstream> streams;
+  {
+    const std::lock_guard lock(The().mutex);
+    for (CUstream stream : The().streams) {
+      if (stream->context == Current()) streams.push_back(stream);
+    }
+  }
+  for (CUstream stream : streams) stream->stream->Synchronize();
+  return cuStreamSynchronize(nullptr);
+}
 
 HET_EXPORT CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) {
   if (!IsDevice(device) || !IsDevice(peer)) return CUDA_ERROR_INVALID_DEVICE;

@@ -209,6 +209,9 @@ HET_EXPORT CUresult cuGetProcAddress(const char* symbol, void** function, int ve
   return cuGetProcAddress_v2(symbol, function, version, flags, nullptr);
 }
 
+// In no list of anybody's: a function of a driver newer than the shadow.
+HET_EXPORT CUresult cuSoftSecret() { return CUDA_SUCCESS; }
+
 HET_EXPORT CUresult cuGetExportTable(const void**, const CUuuid*) { return CUDA_ERROR_NOT_FOUND; }
 
 }  // namespace het::cuda

@@ -103,6 +103,23 @@ HET_EXPORT nvmlReturn nvmlDeviceGetMemoryInfo(nvmlDevice device, nvmlMemory* mem
   return NVML_SUCCESS;
 }
 
+// The second version of the struct has a version in front, and what the driver keeps to itself.
+struct nvmlMemoryV2 {
+  unsigned int version;
+  unsigned long long total, reserved, free, used;  // NOLINT(google-runtime-int): theirs
+};
+
+HET_EXPORT nvmlReturn nvmlDeviceGetMemoryInfo_v2(nvmlDevice device, nvmlMemoryV2* memory) {
+  if (memory->version != (sizeof(*memory) | 2u << 24)) return NVML_ERROR_INVALID_ARGUMENT;
+  nvmlMemory first = {};
+  const nvmlReturn error = nvmlDeviceGetMemoryInfo(device, &first);
+  memory->total = first.total;
+  memory->reserved = 0;
+  memory->free = first.free;
+  memory->used = first.used;
+  return error;
+}
+
 HET_EXPORT nvmlReturn nvmlDeviceGetPciInfo_v3(nvmlDevice device, nvmlPciInfo* info) {
   *info = {};
   info->bus = static_cast<unsigned int>(0xC0 + device->facts.card);

@@ -69,9 +69,9 @@ struct State {
   std::vector<CardFacts> cards;  // those that CUDA_VISIBLE_DEVICES shows
   std::deque<het::cuda::CUctxOpaque> primary;
   std::atomic<bool> initialised{false};
-  // Under it: contexts, captures, owners.
+  // Under it: contexts, streams, captures, owners.
   std::mutex mutex;
-  std::set<het::cuda::CUstream> capturing;
+  std::set<het::cuda::CUstream> streams, capturing;
   std::map<void*, het::cuda::CUcontext> owners;  // of memory that goes with its context
 
   // Null: nobody's any more.
