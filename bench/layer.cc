@@ -6,13 +6,10 @@
 //
 // Programs: tests/interpose/layer_probe (empty kernels, pipelined and with clFinish after each),
 // clpeak's and CLBlast's own timings, where those are installed.
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -22,48 +19,23 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "bench/pairs.h"
 #include "bench/report.h"
 #include "interpose/turns.h"
 #include "partition/arbiter_host.h"
 #include "partition/process_state.h"
-#include "tests/interpose/seat_server.h"
 
 namespace het::interpose {
 namespace {
 
+using bench::Named;
+using bench::Pairs;
+using bench::Program;
 using bench::Report;
 using bench::Row;
 using bench::Samples;
-using Values = std::map<std::string, double>;
+using bench::Values;
 using Clock = std::chrono::steady_clock;
-
-struct Program {
-  std::string name;
-  std::string command;
-  // "name value" lines, or what a program prints for people.
-  std::function<Values(const std::string& output)> read;
-};
-
-std::optional<std::string> Output(const std::string& command) {
-  FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return std::nullopt;
-  std::string text;
-  char part[4096];
-  while (const size_t n = fread(part, 1, sizeof(part), pipe)) text.append(part, n);
-  return pclose(pipe) == 0 ? std::optional(text) : std::nullopt;
-}
-
-Values Named(const std::string& output) {
-  Values values;
-  char name[64];
-  double value = 0;
-  for (size_t at = 0; at < output.size();) {
-    if (std::sscanf(output.c_str() + at, "%63s %lf", name, &value) == 2) values[name] = value;
-    const size_t end = output.find('\n', at);
-    at = end == std::string::npos ? output.size() : end + 1;
-  }
-  return values;
-}
 
 // All numbers of "name : value" lines, in order; equal names are numbered.
 Values Colons(const std::string& output) {
@@ -88,32 +60,6 @@ Values TunerRows(const std::string& output) {
   }
   return values;
 }
-
-class Pairs {
- public:
-  explicit Pairs(const std::string& device) : server_(), device_(device) {
-    offer_ = server_.AddLease(Share::OfPercent(100), uint64_t{8} << 30);
-  }
-
-  std::optional<std::pair<Values, Values>> Run(const Program& program) {
-    const std::string slice = "env OPENCL_LAYERS=" HET_LAYER " HET_DEVICE='" + device_ +
-                              "' HET_SEAT_SOCKET=" + offer_.socket + " ";
-    // Which comes first alternates.
-    const bool layer_first = ++runs_ % 2 == 0;
-    std::optional<std::string> with, without;
-    if (layer_first) with = Output(slice + program.command);
-    without = Output(program.command);
-    if (!layer_first) with = Output(slice + program.command);
-    if (!with || !without) return std::nullopt;
-    return std::pair(program.read(*without), program.read(*with));
-  }
-
- private:
-  SeatServer server_;
-  SeatServer::Offer offer_;
-  const std::string device_;
-  int runs_ = 0;
-};
 
 class NoDriver : public Turns::Watcher {
  public:
@@ -169,33 +115,8 @@ void MeasureProbe(Pairs* pairs, int count, Report* report) {
   const std::string probe = HET_LAYER_PROBE;
   const Program programs[] = {{"pipelined launch", probe + " pipelined 5000 9", Named},
                               {"launch + clFinish", probe + " finished 500 5", Named}};
-  const std::map<std::string, double> goals = {{"whole_us", 1.0}};
   for (const Program& program : programs) {
-    std::map<std::string, std::array<Samples, 3>> all;
-    for (int i = 0; i < count; ++i) {
-      const auto both = pairs->Run(program);
-      if (!both) {
-        report->Note(program.name + ": the program failed");
-        break;
-      }
-      for (const auto& [name, without] : both->first) {
-        const double with = both->second.at(name);
-        all[name][0].Add(without);
-        all[name][1].Add(with);
-        all[name][2].Add(with - without);
-      }
-    }
-    for (const auto& [name, samples] : all) {
-      report->Add(Row{program.name, "without, " + name, "us", samples[0], 0});
-      report->Add(Row{program.name, "with, " + name, "us", samples[1],
-                      samples[1].median() / samples[0].median()});
-      report->Add(Row{program.name, "difference, " + name, "us", samples[2], 0});
-      const auto goal = goals.find(name);
-      if (goal != goals.end()) {
-        report->Add(bench::Goal{"the layer per pipelined launch, us (median difference of pairs)",
-                                samples[2].median(), goal->second, true});
-      }
-    }
+    pairs->Measure(program, count, {{"whole_us", 1.0}}, "the layer", report);
   }
 }
 
@@ -248,7 +169,10 @@ int Main(int argc, char** argv) {
   // The programs take every platform they find, also those that have no device here.
   setenv("OCL_ICD_VENDORS", "pocl.icd", 0);
   Report report("layer");
-  Pairs runner(device);
+  Pairs runner("", [&](const std::string& socket) {
+    return "env OPENCL_LAYERS=" HET_LAYER " HET_DEVICE='" + device + "' HET_SEAT_SOCKET=" + socket +
+           " ";
+  });
   MeasureTurns(&report);
   MeasureProbe(&runner, pairs, &report);
   if (!quick) {

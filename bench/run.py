@@ -34,6 +34,7 @@ GOALS = {
                    "resize <= 200 ms, memory <= 50 ms; 0 bytes over quota",
     "acquire": "300 processes at one barrier: all leased in 1 s",
     "layer": "<= 1 us per pipelined launch, <= 1 % on clpeak's and CLBlast's own timings",
+    "shadow": "CUDA programs on a soft card: <= 0.3 us per launch over the bare driver; 30/70 of two programs within 3 points",
 }
 # What bench/share is asked: simulated device, then the real ones.
 SHARES = [["--weights", "10:90"], ["--weights", "30:70"], ["--weights", "75:25"], ["--weights", "61:39"], ["--weights", "25:25:25:25"],
