@@ -346,10 +346,12 @@ int Results(const Arguments&) {
   return 0;
 }
 
-// Captures in the strictest mode, while launches of before are under way: the graph has what the
-// program put in it.
+// graphs ROUNDS LAUNCHES ROUNDS_IN_GRAPH: captures in the strictest mode, while launches of before
+// are under way: the graph has what the program put in it.
 int Graphs(const Arguments& arguments) {
-  const auto rounds = static_cast<uint32_t>(Number(arguments, 0, 200'000));
+  const auto rounds = static_cast<uint32_t>(Number(arguments, 0, 50'000));
+  const uint64_t before_each = Number(arguments, 1, 4);
+  const auto rounds_in_graph = static_cast<uint32_t>(Number(arguments, 2, 10));
   CudaProgram program;
   program.Compile();
   CUgraph graph = nullptr;
@@ -358,13 +360,13 @@ int Graphs(const Arguments& arguments) {
   Check(Cu().cuStreamCreateWithPriority(&other, 1, 0), "cuStreamCreate");
   size_t nodes = 0, most = 0;
   for (int i = 0; i < 20; ++i) {
-    for (int j = 0; j < 4; ++j) {
+    for (uint64_t j = 0; j < before_each; ++j) {
       Check(program.Launch(program.stream, 64, rounds), "launch");
       Check(program.Launch(other, 64, rounds), "launch");
     }
     Check(Cu().cuStreamBeginCapture_v2(program.stream, 0), "cuStreamBeginCapture");
     for (int j = 0; j < 3; ++j) {
-      Check(program.Launch(program.stream, 64, 10), "launch");
+      Check(program.Launch(program.stream, 64, rounds_in_graph), "launch");
       usleep(1000);
     }
     Check(Cu().cuStreamEndCapture(program.stream, &graph), "cuStreamEndCapture");

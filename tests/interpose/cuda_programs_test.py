@@ -40,7 +40,7 @@ class CudaInSlices(unittest.TestCase):
         deadline = time.monotonic() + 30
         while len(cls.cards()) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
-        cls.card = cls.cards()[1]["id"]
+        cls.other_card, cls.card = (card["id"] for card in cls.cards())
 
     @classmethod
     def tearDownClass(cls):
@@ -72,8 +72,8 @@ class CudaInSlices(unittest.TestCase):
                 self.assertEqual((seen["devices"], seen["card"], seen["total"], seen["counter"]), (1, 2, 64 << 20, 1))
 
     def test_a_named_slice_and_a_lease(self):
-        subprocess.run(self.programs.command("hetctl", "slice", "create", "nightly", "--device", self.card, "--share", "20", "--memory",
-                                             "32MiB"), env=self.programs.environment, check=True, capture_output=True)
+        subprocess.run(self.programs.command("hetctl", "slice", "create", "nightly", "--device", self.other_card, "--share", "20",
+                                             "--memory", "32MiB"), env=self.programs.environment, check=True, capture_output=True)
         result = subprocess.run(self.programs.command("hetctl", "run", "--slice", "nightly", "--", PROBE, "dlopen", "devices"),
                                 env=self.programs.environment, capture_output=True, text=True, check=False)
         self.assertEqual(self.succeed(result)["total"], 32 << 20)

@@ -1,9 +1,5 @@
 // Unmodified OpenCL programs in slices of PoCL's device, through the real loader and the layer:
 // what they see, what they may allocate, that their results are theirs, and how two share.
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -165,29 +161,8 @@ TEST_F(Layer, FailsClosedAndSaysWhy) {
 
 TEST_F(Layer, WhatADeadProgramHeldComesBack) {
   const SeatServer::Offer offer = Offer(100, 8 * kMiB);
-  int wait_for[2];
-  ASSERT_EQ(pipe(wait_for), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(wait_for[0], STDIN_FILENO);
-    close(wait_for[1]);
-    const std::string command = "exec " + InSlice(offer) + kProbe + "busy 60 2000 > /dev/null";
-    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
-    _exit(127);
-  }
-  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
-  ASSERT_EQ(write(wait_for[1], "go\n", 3), 3);
-  ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).used_ns > 0; }));
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  EXPECT_TRUE(Eventually(
-      [&] {
-        const ArbiterUsage usage = server_.Usage(offer.lease);
-        return usage.memory == 0 && usage.in_flight == 0;
-      },
-      1000));
-  close(wait_for[0]);
-  close(wait_for[1]);
+  EXPECT_TRUE(
+      LeavesNothingWhenKilled(server_, offer.lease, InSlice(offer) + kProbe + "busy 60 2000"));
 }
 
 // How exact: bench/share and bench/share_goals. Here and below: that it is held at all.
@@ -212,30 +187,11 @@ TEST_F(Layer, ACapHoldsAProgramThatIsAlone) {
 
 TEST_F(Layer, TwoProgramsShareByTheirShares) {
   const SeatServer::Offer large = Offer(75), small = Offer(25);
-  FILE* programs[2];
-  int i = 0;
-  for (const SeatServer::Offer& offer : {large, small}) {
-    const std::string command =
-        InSlice(offer, "POCL_MAX_PTHREAD_COUNT=1") + kProbe + "busy 3 2000 > /dev/null";
-    programs[i] = popen(command.c_str(), "w");
-    ASSERT_NE(programs[i++], nullptr);
-  }
-  for (const SeatServer::Offer& offer : {large, small}) {
-    ASSERT_TRUE(Eventually([&] { return server_.Usage(offer.lease).memory > 0; }));
-  }
-  for (FILE* program : programs) {
-    std::fputs("go\n", program);
-    std::fflush(program);
-  }
-  // In the middle, while both are at it.
-  std::this_thread::sleep_for(std::chrono::milliseconds(800));
-  const uint64_t before[] = {server_.Usage(large.lease).used_ns,
-                             server_.Usage(small.lease).used_ns};
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
-  const double had = static_cast<double>(server_.Usage(large.lease).used_ns - before[0]);
-  const double other = static_cast<double>(server_.Usage(small.lease).used_ns - before[1]);
-  for (FILE* program : programs) EXPECT_EQ(pclose(program), 0);
-  EXPECT_NEAR(had / (had + other), 0.75, 0.08);
+  const auto busy = [](const SeatServer::Offer& offer) {
+    return InSlice(offer, "POCL_MAX_PTHREAD_COUNT=1") + kProbe + "busy 3 2000";
+  };
+  EXPECT_NEAR(PartOfFirst(server_, {large.lease, small.lease}, {busy(large), busy(small)}), 0.75,
+              0.08);
 }
 
 }  // namespace

@@ -1,15 +1,16 @@
-// RunProgram: a program of tests/interpose in a shell, and the "name value" lines that it prints.
+// RunProgram: programs of tests/interpose in a shell: the "name value" lines that they print, and
+// what a SeatServer sees of those that work until they are told to stop. Programs that are to be
+// started together wait for a line on their standard input when they hold their memory.
+//
+// Failures: false, or -1.
 #ifndef HET_TESTS_INTERPOSE_RUN_PROGRAM_H_
 #define HET_TESTS_INTERPOSE_RUN_PROGRAM_H_
 
-#include <sys/wait.h>
-
-#include <chrono>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <string>
-#include <thread>
+
+#include "tests/interpose/seat_server.h"
 
 namespace het::interpose {
 
@@ -19,34 +20,18 @@ struct Answer {
   std::map<std::string, long long> values;
 };
 
-inline Answer RunShell(const std::string& command) {
-  Answer answer;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return answer;
-  char part[4096];
-  while (const size_t n = fread(part, 1, sizeof(part), pipe)) answer.text.append(part, n);
-  const int status = pclose(pipe);
-  answer.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  char name[64];
-  long long value = 0;
-  for (size_t at = 0; at < answer.text.size();) {
-    if (std::sscanf(answer.text.c_str() + at, "%63s %lld", name, &value) == 2) {
-      answer.values[name] = value;
-    }
-    const size_t end = answer.text.find('\n', at);
-    at = end == std::string::npos ? answer.text.size() : end + 1;
-  }
-  return answer;
-}
+Answer RunShell(const std::string& command);
 
 // What a process does takes a while on a busy machine; what must be quick says how quick.
-inline bool Eventually(const std::function<bool()>& done, int ms = 20'000) {
-  for (int i = 0; i < ms / 10; ++i) {
-    if (done()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
+bool Eventually(const std::function<bool()>& done, int ms = 20'000);
+
+// Starts the program in the lease, kills it while it works, and says whether its memory and its
+// launches are given back within a second.
+bool LeavesNothingWhenKilled(SeatServer& server, uint32_t lease, const std::string& command);
+
+// The first one's part of the device's time while both work, after they have begun.
+double PartOfFirst(SeatServer& server, const uint32_t (&leases)[2],
+                   const std::string (&commands)[2]);
 
 }  // namespace het::interpose
 
