@@ -181,7 +181,8 @@ HET_EXPORT CUresult cuGraphExecDestroy(CUgraphExec graph) {
 
 // ---- Entry points by name ----
 
-// The newest of a name that this driver has, whatever version is asked for: it has one of each.
+// The newest of a name that this driver has, whatever version is asked for: it has one of each, but
+// for the search itself.
 HET_EXPORT CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version,
                                         uint64_t flags, int* status) {
   int own = 0;
@@ -193,8 +194,10 @@ HET_EXPORT CUresult cuGetProcAddress_v2(const char* symbol, void** function, int
     return dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
   }();
   *function = nullptr;
+  const bool first = std::string(symbol) == "cuGetProcAddress" && version < 12000;
   for (const char* number : {"_v4", "_v3", "_v2", ""}) {
     for (const char* stream : {"_ptsz", "_ptds", ""}) {
+      if (first && *number != '\0') continue;
       if (*stream != '\0' && (flags & kProcPerThreadStream) == 0) continue;
       if (*function != nullptr) continue;
       *function = dlsym(library, (std::string(symbol) + number + stream).c_str());
