@@ -9,47 +9,31 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/interpose/cuda_program.h"
+#include "tests/interpose/probe.h"
 
 namespace {
 
+using het::interpose::Arguments;
 using het::interpose::Check;
 using het::interpose::Cu;
 using het::interpose::CudaProgram;
-using Arguments = std::vector<std::string>;
+using het::interpose::Median;
+using het::interpose::Now;
+using het::interpose::Number;
+using het::interpose::Say;
+using het::interpose::WaitToBegin;
 using namespace het::cuda;  // NOLINT(google-build-using-namespace): a program of that API
 
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kPhysical = 2 * kMiB;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-uint64_t Number(const Arguments& arguments, size_t index, uint64_t otherwise) {
-  return index < arguments.size() ? std::strtoull(arguments[index].c_str(), nullptr, 10)
-                                  : otherwise;
-}
-
-void Say(const std::string& name, long long value) {
-  std::printf("%s %lld\n", name.c_str(), value);
-}
 
 size_t FreeBytes() {
   size_t free = 0, total = 0;
@@ -390,11 +374,7 @@ int Busy(const Arguments& arguments) {
   const double seconds = static_cast<double>(Number(arguments, 0, 1));
   const auto rounds = static_cast<uint32_t>(Number(arguments, 1, 20'000));
   long long launches = 0;
-  // Whoever starts two of these waits until both are ready.
-  std::printf("ready\n");
-  std::fflush(stdout);
-  char go[8];
-  if (std::fgets(go, sizeof(go), stdin) == nullptr) return 5;
+  if (!WaitToBegin()) return 5;
   CUevent events[2] = {};
   for (CUevent& event : events) Check(Cu().cuEventCreate(&event, 2), "cuEventCreate");
   const double end = Now() + seconds;
@@ -471,20 +451,15 @@ int Names(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const Arguments&)> modes = {
-      {"devices", Devices},   {"management", Management},
-      {"quota", Quota},       {"physical", Physical},
-      {"contexts", Contexts}, {"ipc", Ipc},
-      {"results", Results},   {"graphs", Graphs},
-      {"busy", Busy},         {"pipelined", Pipelined},
-      {"fork", Fork},         {"names", Names}};
-  const auto mode = argc > 2 ? modes.find(argv[2]) : modes.end();
-  if (mode == modes.end()) {
-    std::fprintf(stderr, "usage: cuda_probe dlopen|proc|linked MODE [NUMBERS]; modes:");
-    for (const auto& [name, function] : modes) std::fprintf(stderr, " %s", name.c_str());
-    std::fprintf(stderr, "\n");
-    return 2;
-  }
-  if (std::string(argv[2]) != "management") het::interpose::FindCallsBy(argv[1]);
-  return mode->second(Arguments(argv + 3, argv + argc));
+  const het::interpose::Modes modes = {{"devices", Devices},   {"management", Management},
+                                       {"quota", Quota},       {"physical", Physical},
+                                       {"contexts", Contexts}, {"ipc", Ipc},
+                                       {"results", Results},   {"graphs", Graphs},
+                                       {"busy", Busy},         {"pipelined", Pipelined},
+                                       {"fork", Fork},         {"names", Names}};
+  const auto mode = het::interpose::FindMode(modes, "cuda_probe dlopen|proc|linked MODE [NUMBERS]",
+                                             argc > 2 ? argv[2] : nullptr);
+  if (mode == nullptr) return 2;
+  if (mode != Management) het::interpose::FindCallsBy(argv[1]);
+  return mode(Arguments(argv + 3, argv + argc));
 }

@@ -16,17 +16,19 @@
 #include <vector>
 
 #include "tests/interpose/cl_program.h"
+#include "tests/interpose/probe.h"
 
 namespace {
 
+using het::interpose::Arguments;
 using het::interpose::Check;
 using het::interpose::Cl;
 using het::interpose::ClProgram;
-using Arguments = std::vector<std::string>;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+using het::interpose::Median;
+using het::interpose::Now;
+using het::interpose::Number;
+using het::interpose::Say;
+using het::interpose::WaitToBegin;
 
 // Of the whole process: what a launch costs whoever else runs on this machine.
 double CpuSeconds() {
@@ -35,24 +37,12 @@ double CpuSeconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-uint64_t Number(const Arguments& arguments, size_t index, uint64_t otherwise) {
-  return index < arguments.size() ? std::strtoull(arguments[index].c_str(), nullptr, 10)
-                                  : otherwise;
-}
-
 template <typename T>
 T Info(cl_device_id device, cl_device_info what) {
   T value = 0;
   Check(Cl().clGetDeviceInfo(device, what, sizeof(value), &value, nullptr), "clGetDeviceInfo");
   return value;
 }
-
-void Say(const char* name, long long value) { std::printf("%s %lld\n", name, value); }
 
 // ---- what the program sees -------------------------------------------------------------------
 
@@ -258,11 +248,7 @@ int Busy(const Arguments& arguments) {
   const cl_uint rounds = Number(arguments, 1, 2000);
   const bool sync = arguments.size() > 2 && arguments[2] == "sync";
   long long launches = 0;
-  // Whoever starts two of these waits until both are ready.
-  std::printf("ready\n");
-  std::fflush(stdout);
-  char go[8];
-  if (std::fgets(go, sizeof(go), stdin) == nullptr) return 5;
+  if (!WaitToBegin()) return 5;
   const double end = Now() + seconds;
   cl_event previous = nullptr;
   while (Now() < end) {
@@ -358,16 +344,11 @@ int Fork(const Arguments&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const Arguments&)> modes = {
+  const het::interpose::Modes modes = {
       {"devices", Devices},      {"quota", Quota},           {"results", Results},
       {"user_event", UserEvent}, {"callback", FromCallback}, {"busy", Busy},
       {"pipelined", Pipelined},  {"finished", Finished},     {"fork", Fork}};
-  const auto mode = argc > 1 ? modes.find(argv[1]) : modes.end();
-  if (mode == modes.end()) {
-    std::fprintf(stderr, "usage: layer_probe MODE [NUMBERS]; modes:");
-    for (const auto& [name, function] : modes) std::fprintf(stderr, " %s", name.c_str());
-    std::fprintf(stderr, "\n");
-    return 2;
-  }
-  return mode->second(Arguments(argv + 2, argv + argc));
+  const auto mode =
+      het::interpose::FindMode(modes, "layer_probe MODE [NUMBERS]", argc > 1 ? argv[1] : nullptr);
+  return mode == nullptr ? 2 : mode(Arguments(argv + 2, argv + argc));
 }
