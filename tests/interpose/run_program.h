@@ -29,7 +29,7 @@ bool Eventually(const std::function<bool()>& done, int ms = 20'000);
 // launches are given back within a second.
 bool LeavesNothingWhenKilled(SeatServer& server, uint32_t lease, const std::string& command);
 
-// The first one's part of the device's time while both work, after they have begun.
+// The first one's part of the device's time while both work: they must do so for 3 s.
 double PartOfFirst(SeatServer& server, const uint32_t (&leases)[2],
                    const std::string (&commands)[2]);
 
