@@ -12,7 +12,7 @@
 //   HET_COMPUTE_UNITS      compute units the program is told; without it those of the device
 //   HET_SUB_DEVICE         "<first>+<count>": the program gets these units alone, as a sub-device
 //   HET_ARBITRATE          0: no turns, because the sub-device already keeps tenants apart (OpenCL)
-//   HET_CUDA_VISIBLE       the leased device as CUDA_VISIBLE_DEVICES calls it: "GPU-..." or "MIG-..."
+//   HET_CUDA_VISIBLE       the leased device as CUDA_VISIBLE_DEVICES has it ("GPU-...", "MIG-...")
 //   HET_CUDA_DRIVER, HET_NVML_DRIVER   full paths of NVIDIA's libraries behind the shadows; read by
 //                          those (interpose/forwarder.h), as HET_CUDA_VISIBLE is
 //   HET_TURN_US            microseconds of work, as estimated, that share one turn (500)

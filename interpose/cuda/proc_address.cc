@@ -91,8 +91,7 @@ const Variant* Choose(const Known& known, int version, bool per_thread) {
 template <typename Ask>
 CUresult Look(const char* symbol, void** function, int version, uint64_t flags, Ask ask) {
   const Held held;
-  if (held.shadow() == nullptr || symbol == nullptr || *symbol == '\0' ||
-      function == nullptr) {
+  if (held.shadow() == nullptr || symbol == nullptr || *symbol == '\0' || function == nullptr) {
     return ask(symbol, function, version);
   }
   const Known* known = Find(symbol);

@@ -12,6 +12,7 @@
 #include "interpose/say.h"
 
 namespace het::interpose {
+
 Layer* Layer::instance_ = nullptr;
 
 void Layer::Refuse(const absl::Status& why) {
