@@ -112,7 +112,7 @@ class CudaInSlices(unittest.TestCase):
         self.assertEqual(self.leases(), [])
 
     def test_two_programs_share_30_70(self):
-        programs = [subprocess.Popen(self.run_command(PROBE, "dlopen", "busy", "4", "2000", share=share),
+        programs = [subprocess.Popen(self.run_command(PROBE, "dlopen", "busy", "5", "2000", share=share),
                                      env=dict(self.programs.environment, POCL_MAX_PTHREAD_COUNT="1"), stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE, text=True) for share in ("30", "70")]
         for program in programs:
@@ -120,9 +120,15 @@ class CudaInSlices(unittest.TestCase):
         for program in programs:
             program.stdin.write("go\n")
             program.stdin.flush()
-        done = [values(program.communicate()[0])["launches"] for program in programs]
-        # Launches, all alike, stand for time; how exact shares are, bench/shadow shows.
-        self.assertAlmostEqual(done[0] / sum(done), 0.30, delta=0.10)
+        time.sleep(0.8)
+        # Of the device's time, as hetd's books have it; the median of three windows, because other work on the machine gets in the way.
+        had = []
+        for _ in range(3):
+            rows = self.programs.json("hetctl", "top", "--interval", "0.8", "--count", "1")["items"]
+            had.append(next(row["hadPercent"] for row in rows if row["askedPercent"] == 30))
+        for program in programs:
+            self.assertGreater(values(program.communicate()[0])["launches"], 0)
+        self.assertAlmostEqual(sorted(had)[1], 30, delta=8)
 
     def test_what_is_missing_is_said_in_one_error(self):
         environment = dict(self.programs.environment)
