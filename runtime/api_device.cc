@@ -332,6 +332,38 @@ het_status het_queue_launch(het_queue* queue, const het_launch* launch, const he
   });
 }
 
+het_status het_queue_multiply(het_queue* queue, const het_matrix_product* product,
+                              const het_sync* sync) {
+  return Guard([&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));
+    HET_ASSIGN_OR_RETURN(const het_matrix_product in, CopyIn(product));
+    if (in.type < HET_MATRIX_F32 || in.type > HET_MATRIX_BF16) {
+      return absl::InvalidArgumentError(absl::StrCat("product.type is ", in.type));
+    }
+    MatrixProduct out{.type = static_cast<MatrixType>(in.type),
+                      .rows = in.rows,
+                      .n_in = in.n_in,
+                      .n_out = in.n_out,
+                      .accumulate = in.accumulate != 0,
+                      .w = {},
+                      .x = {},
+                      .y = {}};
+    const struct {
+      const het_buffer_arg& from;
+      BufferArg& to;
+      const char* name;
+    } operands[] = {{in.w, out.w, "w"}, {in.x, out.x, "x"}, {in.y, out.y, "y"}};
+    for (const auto& [from, to, name] : operands) {
+      const auto buffer = FromC<BufferHandle>(from.buffer);
+      if (!buffer.ok()) return Annotate(buffer.status(), absl::StrCat("product.", name));
+      to = {&***buffer, from.offset};
+    }
+    SyncIn fences;
+    HET_RETURN_IF_ERROR(fences.Read(sync));
+    return (*handle)->Multiply(out, fences.sync());
+  });
+}
+
 het_status het_queue_barrier(het_queue* queue, const het_sync* sync) {
   return Guard([&]() -> absl::Status {
     HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));

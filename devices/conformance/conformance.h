@@ -19,7 +19,9 @@
 //   het_test(opencl_conformance_test SRCS opencl_conformance_test.cc
 //            DEPS het_backend_opencl het_conformance TIMEOUT 120)
 //
-// gtest_main is enough. A test's full name is `<name>/<Suite>.<Test>`; the lists use
+// main comes with the library (main.cc): with --performance the program prints how fast the
+// devices are (performance.h) instead of testing them. A test's full name is
+// `<name>/<Suite>.<Test>`; the lists use
 // `<Suite>.<Test>` and may use * and ?. Several devices join with several calls (in one file or
 // more).
 //
@@ -69,6 +71,9 @@ struct Backend {
 
 // Registers every test for `backend`. Always true, to be called from a static initialiser.
 bool Join(Backend backend);
+
+// --performance: prints the figures of every joined device; the number of those that failed.
+int RunPerformance();
 
 }  // namespace het::conformance
 

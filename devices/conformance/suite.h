@@ -105,6 +105,8 @@ std::vector<Case> QueueCases();
 std::vector<Case> TimelineCases();
 std::vector<Case> KernelCases();
 std::vector<Case> ThreadCases();
+std::vector<Case> PeerCases();
+std::vector<Case> MatrixCases();
 
 }  // namespace het::conformance
 

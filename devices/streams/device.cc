@@ -65,9 +65,15 @@ absl::StatusOr<const Kernel*> StreamProgram::GetKernel(absl::string_view name) c
 }
 
 StreamDevice::StreamDevice(Driver& driver, DeviceInfo info, std::unique_ptr<Gpu> gpu)
-    : Device(driver, std::move(info), kRunsPortable | kNativeHandles),
+    : Device(driver, std::move(info), kRunsPortable | kNativeHandles | gpu->capabilities()),
       gpu_(std::move(gpu)),
       events_(*gpu_) {}
+
+bool StreamDevice::Reaches(const Device& other) const {
+  if (!Can(kPeerCopies) || &other.driver() != &driver()) return false;
+  const auto* peer = dynamic_cast<const StreamDevice*>(&other);
+  return peer != nullptr && gpu_->Reaches(peer->gpu());
+}
 
 absl::StatusOr<Ref<Buffer>> StreamDevice::DoAllocate(uint64_t bytes, MemoryKind kind) {
   if (bytes > info().memory_bytes) {  // drivers wrap sizes around

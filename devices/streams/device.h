@@ -74,11 +74,12 @@ class StreamDevice final : public Device {
  public:
   StreamDevice(Driver& driver, DeviceInfo info, std::unique_ptr<Gpu> gpu);
 
-  Gpu& gpu() { return *gpu_; }
+  Gpu& gpu() const { return *gpu_; }
   EventPool& events() { return events_; }
 
   uint64_t allocated_bytes() const override { return allocated_.load(std::memory_order_relaxed); }
   void* native_handle() const override { return gpu_->context(); }
+  bool Reaches(const Device& other) const override;
 
  private:
   friend class StreamBuffer;

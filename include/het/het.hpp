@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -373,14 +374,16 @@ struct SliceRequest {
   uint64_t memory_bytes = 0;
   het_policy policy = HET_GUARANTEED;
   het_priority priority = HET_PRIORITY_NORMAL;
-  std::string name = {};  // of a slice the operator cut: then nothing else counts
+  std::string name = {};  // of a slice the operator cut: then only isolation_at_least counts
+  het_isolation isolation_at_least = HET_ISOLATION_ANY;
 };
 
 struct SessionOptions {
   uint32_t flags = 0;
-  std::string socket = {};    // empty: the default places
-  std::string simulate = {};  // empty: none
-  std::string tenant = {};    // empty: the user
+  std::string socket = {};                  // empty: the default places
+  std::string simulate = {};                // empty: none
+  std::string tenant = {};                  // empty: the user
+  std::optional<std::string> isolate = {};  // backends in worker processes; none: $HET_ISOLATE
 };
 
 class Session : public Handle<het_session, het_session_close> {
@@ -392,6 +395,7 @@ class Session : public Handle<het_session, het_session_close> {
     c.socket = options.socket.empty() ? nullptr : options.socket.c_str();
     c.simulate = options.simulate.empty() ? nullptr : options.simulate.c_str();
     c.tenant = options.tenant.empty() ? nullptr : options.tenant.c_str();
+    c.isolate = options.isolate.has_value() ? options.isolate->c_str() : nullptr;
     het_session* session = nullptr;
     Check(het_session_open(&c, &session));
     return Session(session);
@@ -410,6 +414,7 @@ class Session : public Handle<het_session, het_session_close> {
       c[i].device = requests[i].device.c_str();
       c[i].name = requests[i].name.empty() ? nullptr : requests[i].name.c_str();
       c[i].priority = requests[i].priority;
+      c[i].isolation_at_least = requests[i].isolation_at_least;
       c[i].share = requests[i].share;
       c[i].policy = requests[i].policy;
       c[i].memory_bytes = requests[i].memory_bytes;
