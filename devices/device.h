@@ -45,6 +45,8 @@ enum Capability : uint32_t {
   kPeerCopies = 1 << 7,          // Queue::Copy takes buffers of the devices that it Reaches
   kPoolMemory = 1 << 8,          // taking and freeing memory waits for no work of other queues
   kMultipliesMatrices = 1 << 9,  // Queue::Multiply, by the vendor's own library
+  kRunsGraphs = 1 << 10,         // ProgramSource::graph
+  kRunsBuiltIn = 1 << 11,        // ProgramSource::built_in
 };
 
 class Device {

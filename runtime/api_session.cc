@@ -27,6 +27,7 @@ het_device_info Describe(const Session::Row& row) {
       info.simulated && mode != info.attributes.end() && mode->second == "timing") {
     out.flags |= HET_DEVICE_VIRTUAL_TIME;
   }
+  if (info.attributes.contains("runs")) out.flags |= HET_DEVICE_FIXED_FUNCTION;
   out.compute_units = info.compute_units;
   out.memory_bytes = info.memory_bytes;
   out.free_memory_bytes = row.free.memory_bytes;
@@ -234,7 +235,9 @@ het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities) {
                   int{HET_HAS_NO_DATA} == int{kNoData} &&
                   int{HET_CAN_COPY_PEERS} == int{kPeerCopies} &&
                   int{HET_HAS_POOL_MEMORY} == int{kPoolMemory} &&
-                  int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices});
+                  int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices} &&
+                  int{HET_CAN_RUN_GRAPHS} == int{kRunsGraphs} &&
+                  int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn});
     HET_ASSIGN_OR_RETURN(LeaseHandle * handle, FromC<LeaseHandle>(lease));
     if (capabilities == nullptr) return NullOutput("capabilities");
     HET_ASSIGN_OR_RETURN(const Device* device, handle->device());

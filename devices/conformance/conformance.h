@@ -65,6 +65,9 @@ struct Backend {
   std::vector<Excuse> unsupported = {};
   // Run, and must fail.
   std::vector<Excuse> expected_failures = {};
+  // For devices with kRunsGraphs: a compiled graph of one input x (f32, 4 rows of 8) and one
+  // output, relu(x w^T + b), with w[o][i] = (o + 1) (i - 3) / 4 (3 rows of 8) and b[o] = o - 1.
+  std::string graph = {};
   // false: where create_driver says Unavailable, the tests are skipped.
   bool required = true;
 };

@@ -107,6 +107,7 @@ std::vector<Case> KernelCases();
 std::vector<Case> ThreadCases();
 std::vector<Case> PeerCases();
 std::vector<Case> MatrixCases();
+std::vector<Case> GraphCases();
 
 }  // namespace het::conformance
 

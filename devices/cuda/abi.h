@@ -21,7 +21,7 @@ using CUmodule = struct CUmoduleOpaque*;
 using CUfunction = struct CUfunctionOpaque*;
 using CUgreenCtx = struct CUgreenCtxOpaque*;
 using CUdevResourceDesc = struct CUdevResourceDescOpaque*;
-using CUmemoryPool = struct CUmemPoolOpaque*;
+using CUmemoryPool = struct CUmemoryPoolOpaque*;
 
 struct CUuuid {
   char bytes[16];

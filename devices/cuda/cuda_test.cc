@@ -223,16 +223,17 @@ TEST(CudaSensors, ACardThatIsLostSaysSo) {
 }
 
 struct Running {
-  std::unique_ptr<Driver> driver;
+  std::shared_ptr<Driver> driver;
   std::unique_ptr<Device> device;
   std::unique_ptr<Queue> queue;
   Ref<Timeline> done;
   Ref<Buffer> buffer;
 };
 
-Running Start(size_t index = 0) {
+// `beside`: on the same driver.
+Running Start(size_t index = 0, const Running* beside = nullptr) {
   Running it;
-  it.driver = *CreateDriver({});
+  it.driver = beside != nullptr ? beside->driver : std::shared_ptr<Driver>(*CreateDriver({}));
   it.device = *it.driver->Open((*it.driver->Enumerate())[index].uuid, {});
   it.queue = *it.device->CreateQueue(QueueKind::kCompute);
   it.done = *it.device->CreateTimeline();
@@ -288,7 +289,7 @@ TEST(CudaMemory, ComesFromAPoolWhereTheDriverHasOne) {
 TEST(CudaPeers, AreReachedOnlyWhereTheDriverSaysSo) {
   for (const bool peers : {true, false}) {
     InChild(peers ? "devices=2" : "devices=2;peers=0", [peers] {
-      Running one = Start(0), other = Start(1);
+      Running one = Start(0), other = Start(1, &one);
       EXPECT_EQ(one.device->Reaches(*other.device), peers);
       const absl::Status copied =
           one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096, {{}, {one.done, 1}});
@@ -300,7 +301,7 @@ TEST(CudaPeers, AreReachedOnlyWhereTheDriverSaysSo) {
 
 TEST(CudaPeers, AFailureThatMeetsTheCopyIsItsQueues) {
   InChild("devices=2;fault=cuMemcpyPeerAsync:lost:card=0", [] {
-    Running one = Start(0), other = Start(1);
+    Running one = Start(0), other = Start(1, &one);
     const absl::Status copied =
         one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096, {{}, {one.done, 1}});
     EXPECT_EQ(copied.code(), absl::StatusCode::kDataLoss) << copied;

@@ -62,7 +62,8 @@ absl::Status CudaGpu::MakePool() {
 }
 
 uint32_t CudaGpu::capabilities() const {
-  return (api_.has_peers() ? kPeerCopies : 0u) | (pool_ != nullptr ? kPoolMemory : 0u) |
+  return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) |
          (LoadCublas(api_.version).ok() ? kMultipliesMatrices : 0u);
 }
 
@@ -230,9 +231,9 @@ absl::StatusOr<streams::Code> CudaGpu::Compile(const ProgramSource& source) {
   return CompileProgram(*nvrtc, source, found_.capability, found_.info.name);
 }
 
-int CudaGpu::LoadCode(const std::string& image, void** module) {
+int CudaGpu::LoadCode(const streams::Code& code, void** module, std::string*) {
   CUmodule made = nullptr;
-  const CUresult error = api_.cuModuleLoadData(&made, image.c_str());
+  const CUresult error = api_.cuModuleLoadData(&made, code.image.c_str());
   *module = made;
   return error;
 }

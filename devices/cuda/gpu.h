@@ -68,7 +68,7 @@ class CudaGpu final : public streams::Gpu {
              const void* arguments, size_t bytes, void* stream) override;
 
   absl::StatusOr<streams::Code> Compile(const ProgramSource& source) override;
-  int LoadCode(const std::string& image, void** module) override;
+  int LoadCode(const streams::Code& code, void** module, std::string* log) override;
   int UnloadCode(void* module) override;
   int FindKernel(void* module, const char* name, void** kernel) override;
   size_t ArgumentBytes(void* kernel) override;

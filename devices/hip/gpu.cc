@@ -61,7 +61,8 @@ absl::Status HipGpu::MakePool() {
 }
 
 uint32_t HipGpu::capabilities() const {
-  return (api_.has_peers() ? kPeerCopies : 0u) | (pool_ != nullptr ? kPoolMemory : 0u) |
+  return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) |
          (LoadRocblas(api_.library).ok() ? kMultipliesMatrices : 0u);
 }
 
@@ -223,9 +224,9 @@ absl::StatusOr<streams::Code> HipGpu::Compile(const ProgramSource& source) {
   return CompileProgram(*hiprtc, source, "", found_.info.name);
 }
 
-int HipGpu::LoadCode(const std::string& image, void** module) {
+int HipGpu::LoadCode(const streams::Code& code, void** module, std::string*) {
   hipModule_t made = nullptr;
-  const hipError_t error = api_.hipModuleLoadData(&made, image.c_str());
+  const hipError_t error = api_.hipModuleLoadData(&made, code.image.c_str());
   *module = made;
   return error;
 }

@@ -65,7 +65,7 @@ class HipGpu final : public streams::Gpu {
              const void* arguments, size_t bytes, void* stream) override;
 
   absl::StatusOr<streams::Code> Compile(const ProgramSource& source) override;
-  int LoadCode(const std::string& image, void** module) override;
+  int LoadCode(const streams::Code& code, void** module, std::string* log) override;
   int UnloadCode(void* module) override;
   int FindKernel(void* module, const char* name, void** kernel) override;
   size_t ArgumentBytes(void*) override { return 0; }  // the runtime does not tell

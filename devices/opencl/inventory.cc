@@ -136,7 +136,9 @@ void JudgeState(const Api& api, Found& found, int version) {
     degrade(
         absl::StrCat("the driver speaks ", info.attributes["clVersion"], "; het needs OpenCL 1.2"),
         "use a newer driver (Mesa: rusticl in place of Clover)");
-  } else if (!DeviceValue<cl_bool>(api, found.id, CL_DEVICE_COMPILER_AVAILABLE, CL_FALSE)) {
+  } else if (!found.has_compiler && !found.built_in.empty()) {
+    info.attributes["runs"] = "built-in kernels only";
+  } else if (!found.has_compiler) {
     degrade("the driver has no compiler for OpenCL C", "install the driver's compiler package");
   } else if (!DeviceValue<cl_bool>(api, found.id, CL_DEVICE_ENDIAN_LITTLE, CL_FALSE)) {
     degrade("the device is big-endian", "");
@@ -174,6 +176,13 @@ Found Describe(const Api& api, cl_platform_id platform, const std::string& platf
   info.attributes["clVersion"] = version;
   info.attributes["maxBufferBytes"] = absl::StrCat(found.max_buffer_bytes);
   const int number = VersionNumber(version);
+  found.has_compiler =
+      DeviceValue<cl_bool>(api, id, CL_DEVICE_COMPILER_AVAILABLE, CL_FALSE) == CL_TRUE;
+  if (number >= kOldestVersion && api.clCreateProgramWithBuiltInKernels != nullptr) {
+    const std::string names = DeviceText(api, id, CL_DEVICE_BUILT_IN_KERNELS);
+    found.built_in = absl::StrSplit(names, ';', absl::SkipWhitespace());
+    if (!names.empty()) info.attributes["builtInKernels"] = names;
+  }
   found.has_queue_properties = number >= 200;
   JudgeState(api, found, number);
   if (number >= kOldestVersion) {

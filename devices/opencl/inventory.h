@@ -31,7 +31,9 @@ struct Found {
   std::string pci;           // "0000:c1:00.0"; empty: the driver does not tell
   bool is_cpu = false;
   bool unified_memory = false;
-  bool profiles = false;  // event timestamps mean something
+  bool has_compiler = true;
+  std::vector<std::string> built_in;  // kernels in the driver
+  bool profiles = false;              // event timestamps mean something
   bool partitions_by_counts = false;
   bool has_queue_properties = false;  // OpenCL 2.0: clCreateCommandQueueWithProperties
   uint64_t max_buffer_bytes = 0;

@@ -337,6 +337,22 @@ TEST(Helper, DISABLED_PrintsTheDevices) {
   printf("devices: %zu\n", infos.size());
 }
 
+// Running some is accelerator_test.cc's: what PoCL has, Debian's package cannot build.
+TEST(BuiltIn, WhatTheDriverCannotBuildIsSaidToBe) {
+  const std::unique_ptr<Driver> driver = MakeDriver();
+  const auto device = Open(*driver, kPocl);
+  ASSERT_TRUE(device->Can(kRunsBuiltIn)) << "PoCL has some";
+  ProgramSource source;
+  source.name = "built in";
+  source.built_in = {"no.such.kernel"};
+  const absl::Status unknown = device->Build(source).status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound) << unknown;
+  EXPECT_NE(unknown.message().find("pocl.add.i8"), absl::string_view::npos) << unknown;
+  source.built_in = {"pocl.add.i8"};
+  const absl::Status status = device->Build(source).status();
+  EXPECT_TRUE(status.ok() || absl::IsUnavailable(status)) << status;
+}
+
 TEST(SubDevices, TwoPartsOfPoclHaveOtherUnitsAndWorkAtOnce) {
   const std::unique_ptr<Driver> driver = MakeDriver();
   const DeviceInfo info = InfoOf(*driver, kPocl);

@@ -37,8 +37,9 @@ class StreamProgram;
 
 class StreamKernel final : public Kernel {
  public:
-  StreamKernel(std::string name, const StreamProgram& program, void* handle, size_t argument_bytes)
-      : Kernel(std::move(name), KernelForm::kPortable),
+  StreamKernel(std::string name, KernelForm form, const StreamProgram& program, void* handle,
+               size_t argument_bytes)
+      : Kernel(std::move(name), form),
         program_(program),
         handle_(handle),
         argument_bytes_(argument_bytes) {}

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "devices/device.h"
 #include "devices/program.h"
 #include "devices/queue.h"
 
@@ -28,8 +29,9 @@ using Address = uint64_t;  // of device memory
 
 // What the vendor's compiler made of a program.
 struct Code {
-  std::string image;                 // what LoadCode takes
+  std::string image;
   std::vector<std::string> kernels;  // names of its entry points
+  KernelForm form = KernelForm::kPortable;
 };
 
 // MatrixProduct in addresses.
@@ -63,8 +65,9 @@ class Gpu {
   virtual absl::Status Error(int error, absl::string_view what) const = 0;
   virtual bool IsNotReady(int error) const = 0;
 
-  // Those of kPeerCopies, kPoolMemory and kMultipliesMatrices that this device has.
-  virtual uint32_t capabilities() const { return 0; }
+  // Of the contract's (devices/device.h): which programs it runs, and kPeerCopies, kPoolMemory,
+  // kMultipliesMatrices.
+  virtual uint32_t capabilities() const { return kRunsPortable; }
 
   virtual int NewStream(QueueKind kind, void** stream) = 0;
   virtual int DeleteStream(void* stream) = 0;
@@ -112,7 +115,8 @@ class Gpu {
 
   // InvalidArgument with the compiler's log.
   virtual absl::StatusOr<Code> Compile(const ProgramSource& source) = 0;
-  virtual int LoadCode(const std::string& image, void** module) = 0;
+  // `log`: what the driver says of an image that it does not take.
+  virtual int LoadCode(const Code& code, void** module, std::string* log) = 0;
   virtual int UnloadCode(void* module) = 0;
   virtual int FindKernel(void* module, const char* name, void** kernel) = 0;
   // Bytes of all its arguments in the packed form; 0 where the driver does not tell.

@@ -19,7 +19,8 @@
  * 1/10000.
  *
  * Changes: 0.1 first version; since then (additions only): peers, pool memory,
- * het_queue_multiply, isolation_at_least of a slice, isolate of a session.
+ * het_queue_multiply, isolation_at_least of a slice, isolate of a session, graphs and
+ * built-in kernels.
  */
 #ifndef HET_HET_H_
 #define HET_HET_H_
@@ -108,8 +109,9 @@ HET_API int het_session_is_embedded(const het_session* session);
 
 enum {
   HET_DEVICE_SIMULATED = 1,
-  HET_DEVICE_USABLE = 2,      /* a slice of it can be acquired */
-  HET_DEVICE_VIRTUAL_TIME = 4 /* simulated, timing mode: no data */
+  HET_DEVICE_USABLE = 2,        /* a slice of it can be acquired */
+  HET_DEVICE_VIRTUAL_TIME = 4,  /* simulated, timing mode: no data */
+  HET_DEVICE_FIXED_FUNCTION = 8 /* runs compiled graphs or built-in kernels, and no others */
 };
 
 typedef struct het_device_info {
@@ -206,9 +208,11 @@ enum {
   HET_CAN_NATIVE_HANDLES = 16,
   HET_HAS_VIRTUAL_TIME = 32,
   HET_HAS_NO_DATA = 64,
-  HET_CAN_COPY_PEERS = 128,       /* het_queue_copy to and from buffers of leases that it reaches */
-  HET_HAS_POOL_MEMORY = 256,      /* buffers come and go without waiting for other queues' work */
-  HET_CAN_MULTIPLY_MATRICES = 512 /* het_queue_multiply */
+  HET_CAN_COPY_PEERS = 128,  /* het_queue_copy to and from buffers of leases that it reaches */
+  HET_HAS_POOL_MEMORY = 256, /* buffers come and go without waiting for other queues' work */
+  HET_CAN_MULTIPLY_MATRICES = 512, /* het_queue_multiply */
+  HET_CAN_RUN_GRAPHS = 1024,       /* het_program_source.graph */
+  HET_CAN_RUN_BUILT_IN = 2048      /* het_program_source.built_in */
 };
 HET_API het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities);
 /* The vendor's context (cl_context, ...), NULL where there is none; valid as long as the lease. */
@@ -274,9 +278,21 @@ typedef struct het_program_source {
   const char* options;  /* "-DNAME=VALUE ..."; NULL: none */
   const het_native_kernel* native;
   size_t native_count;
+  /* What the vendor's compiler made of a network, for a device with HET_CAN_RUN_GRAPHS: one kernel,
+   * "graph"; its launch has a buffer per argument of the graph, inputs and outputs in its order. */
+  const void* graph;
+  size_t graph_bytes;
+  /* Kernels in the device's driver, "NAME;NAME", for one with HET_CAN_RUN_BUILT_IN; NULL: none.
+   * Their launch has a buffer per argument, at offset 0, and the parameters last. */
+  const char* built_in;
 } het_program_source;
 
-typedef enum het_kernel_form { HET_FORM_NATIVE = 0, HET_FORM_PORTABLE = 1 } het_kernel_form;
+typedef enum het_kernel_form {
+  HET_FORM_NATIVE = 0,
+  HET_FORM_PORTABLE = 1,
+  HET_FORM_GRAPH = 2,
+  HET_FORM_BUILT_IN = 3
+} het_kernel_form;
 
 /* InvalidArgument with the compiler's log. The native table is copied. */
 HET_API het_status het_program_build(het_lease* lease, const het_program_source* source,

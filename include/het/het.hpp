@@ -235,6 +235,25 @@ class QueueView {
     const het_sync s = sync.c();
     Check(het_queue_launch(queue_, &c, &s));
   }
+  struct Product {
+    het_matrix_type type = HET_MATRIX_F32;
+    uint32_t rows = 0, n_in = 0, n_out = 0;
+    bool accumulate = false;
+    het_buffer_arg w = {}, x = {}, y = {};
+  };
+  void Multiply(const Product& product, const Sync& sync = {}) const {
+    het_matrix_product c = Init<het_matrix_product>();
+    c.type = product.type;
+    c.rows = product.rows;
+    c.n_in = product.n_in;
+    c.n_out = product.n_out;
+    c.accumulate = product.accumulate ? 1 : 0;
+    c.w = product.w;
+    c.x = product.x;
+    c.y = product.y;
+    const het_sync s = sync.c();
+    Check(het_queue_multiply(queue_, &c, &s));
+  }
   void Barrier(const Sync& sync) const {
     const het_sync c = sync.c();
     Check(het_queue_barrier(queue_, &c));
@@ -274,6 +293,8 @@ struct ProgramSource {
   std::string portable = {};  // empty: none
   std::string options = {};
   std::vector<NativeKernel> native = {};
+  std::string graph = {};     // the vendor's compiled form
+  std::string built_in = {};  // names of the driver's kernels, "a;b"
 };
 
 class Lease : public Handle<het_lease, het_lease_release> {
@@ -332,6 +353,9 @@ class Lease : public Handle<het_lease, het_lease_release> {
     c.options = source.options.empty() ? nullptr : source.options.c_str();
     c.native = table.data();
     c.native_count = table.size();
+    c.graph = source.graph.empty() ? nullptr : source.graph.data();
+    c.graph_bytes = source.graph.size();
+    c.built_in = source.built_in.empty() ? nullptr : source.built_in.c_str();
     het_program* program = nullptr;
     Check(het_program_build(get(), &c, &program));
     return Program(program);

@@ -14,7 +14,7 @@ REQUIRED = [
     # The conformance suite.
     "cpu_conformance_test", "simulated_conformance_test", "opencl_pocl_conformance_test", "opencl_rusticl_conformance_test",
     "cuda_soft_conformance_test", "cuda_soft_part_conformance_test", "hip_soft_conformance_test", "hip_soft_part_conformance_test",
-    "level_zero_conformance_test", "isolated_conformance_test",
+    "level_zero_soft_conformance_test", "isolated_conformance_test", "opencl_accelerator_test",
     # The engine's kernels against the double-precision reference.
     "native_kernels_test", "engine_kernels_pocl_wide", "engine_kernels_pocl_lanes", "engine_kernels_rusticl", "engine_kernels_cuda",
     "engine_kernels_hip", "engine_kernels_level_zero",

@@ -11,7 +11,7 @@
 namespace het::cuda {
 HET_EXPORT CUresult cuStreamSynchronize(CUstream stream);
 
-struct CUmemPoolOpaque {
+struct CUmemoryPoolOpaque {
   int card = 0;
 };
 
@@ -55,7 +55,7 @@ HET_EXPORT CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* pr
   if (const CUresult error = ErrorOf(The().engine.Check("cuMemPoolCreate", card));
       error != CUDA_SUCCESS)
     return error;
-  *pool = new CUmemPoolOpaque{card};
+  *pool = new CUmemoryPoolOpaque{card};
   return CUDA_SUCCESS;
 }
 
