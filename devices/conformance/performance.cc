@@ -19,40 +19,47 @@ constexpr double kRoundSeconds = 0.03;
 constexpr int kMostRepeats = 1 << 14;
 constexpr uint64_t kCopyBytes = 256 * kMiB;  // past what caches hold
 constexpr uint32_t kItems = 1 << 16;         // of the multiply-add kernel
-constexpr uint32_t kSteps = 1 << 10;         // of each item: 8 multiply-adds
+constexpr uint32_t kLanes = 32;              // of each item
+constexpr uint32_t kSteps = 1 << 9;          // multiply-adds of each lane
 constexpr uint32_t kGroup = 64;
 constexpr uint32_t kMatrix = 4096;
 
-// f32 multiply-adds in registers, eight independent ones a step.
+// f32 multiply-adds in registers: enough independent ones that none waits for another.
 struct ChainParams {
   uint32_t steps;
 };
 constexpr char kChain[] = R"CL(
 struct ChainParams { uint steps; };
 HET_KERNEL void chain(HET_BUFFER(0), struct ChainParams p) {
-  float4 a = het_float4((float)het_global_id(0)), b = a + 1.0f;
+  float4 v[8];
+  for (uint k = 0; k < 8; ++k) v[k] = het_float4((float)(het_global_id(0) + k));
   for (uint i = 0; i < p.steps; ++i) {
-    a = a * 0.999f + 0.001f;
-    b = b * 0.999f + 0.001f;
+    v[0] = v[0] * 0.999f + 0.001f;
+    v[1] = v[1] * 0.999f + 0.001f;
+    v[2] = v[2] * 0.999f + 0.001f;
+    v[3] = v[3] * 0.999f + 0.001f;
+    v[4] = v[4] * 0.999f + 0.001f;
+    v[5] = v[5] * 0.999f + 0.001f;
+    v[6] = v[6] * 0.999f + 0.001f;
+    v[7] = v[7] * 0.999f + 0.001f;
   }
-  const float4 sum = a + b;
+  const float4 sum = v[0] + v[1] + v[2] + v[3] + v[4] + v[5] + v[6] + v[7];
   HET_PTR(float, 0)[het_global_id(0)] = sum.x + sum.y + sum.z + sum.w;
 }
 )CL";
 
-// The same for a processor: as wide as its registers are, four of them.
-template <int kLanes>
+// The same for a processor, as wide as its registers are.
+template <int kWidth>
 struct Vector {
-  typedef float Type __attribute__((vector_size(4 * kLanes)));
+  typedef float Type __attribute__((vector_size(4 * kWidth)));
 };
-template <int kLanes>
+template <int kWidth>
 __attribute__((always_inline)) inline void Chain(const het_native_call* call) {
-  using Lanes = typename Vector<kLanes>::Type;
+  using Lanes = typename Vector<kWidth>::Type;
   const uint32_t steps = static_cast<const ChainParams*>(call->params)->steps;
   constexpr uint64_t kVectors = 8;
-  // A group has 64 items of 8 lanes each.
   for (uint64_t group = call->group_begin; group < call->group_end; ++group) {
-    for (uint64_t part = 0; part < kGroup * 8 / (kVectors * kLanes); ++part) {
+    for (uint64_t part = 0; part < kGroup * kLanes / (kVectors * kWidth); ++part) {
       Lanes v[kVectors];
       for (uint64_t i = 0; i < kVectors; ++i) v[i] = Lanes{} + static_cast<float>(group + i);
       for (uint32_t step = 0; step < steps; ++step) {
@@ -164,7 +171,7 @@ absl::Status Meter::MeasurePeaks() {
   launch.group_size[0] = kGroup;
   launch.buffers = buffers;
   launch.params = BytesOf(params);
-  launch.work.flops = 2.0 * 8 * kItems * kSteps;
+  launch.work.flops = 2.0 * kLanes * kItems * kSteps;
   HET_ASSIGN_OR_RETURN(const double seconds,
                        Seconds([&](Queue& queue) { return queue.Submit(launch); }));
   peaks_.flops_per_s = launch.work.flops / seconds;
