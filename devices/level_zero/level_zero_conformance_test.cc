@@ -8,6 +8,8 @@
 
 namespace {
 
+#if HET_TEST_SOFT
+
 const bool cards_are_set =
     setenv("HET_SOFT_LEVEL_ZERO", "devices=2;npus=1;units=32;tiles.1=2", 1) == 0;
 
