@@ -39,6 +39,7 @@ void Housekeeping::Start(const std::string& socket_path) {
   meter_ = std::make_unique<UsageMeter>(
       UsageMeter::Parts{parts_.ledger, parts_.book,
                         [this](const Lease& lease) { return parts_.arbiters.UsageOf(lease); },
+                        [this] { return parts_.arbiters.AnyAttached(); },
                         parts_.clock, usage_store_.get(), NodeName(), ProcessorTimes});
   meter_->Restore();
   uv_timer_init(loop_, &sample_timer_);

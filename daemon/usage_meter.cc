@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -200,11 +201,11 @@ HolderSample UsageMeter::HolderOf(const Lease& lease, const DeviceInfo& device, 
 }
 
 void UsageMeter::AddHolders(std::map<std::string, Pool>& pools, int64_t ms) {
-  const bool any_alone =
+  any_alone_ =
       std::any_of(parts_.book.leases().begin(), parts_.book.leases().end(), [](const auto& entry) {
         return !entry.second.slice.time_shared && !entry.second.slice.cores.empty();
       });
-  if (any_alone) {
+  if (any_alone_) {
     ReadProcessors();
   } else {
     processor_ns_.clear();
@@ -248,7 +249,35 @@ std::vector<Row> UsageMeter::OpenRows(std::vector<report::Device>& devices) cons
   return rows;
 }
 
+bool UsageMeter::SameAsBefore(const std::map<std::string, Pool>& pools) const {
+  if (changes_ != parts_.book.changes() || !denied_.empty() || any_alone_ ||
+      parts_.any_attached()) {
+    return false;
+  }
+  return std::equal(
+      pools.begin(), pools.end(), last_.begin(), last_.end(),
+      [](const auto& now, const auto& before) {
+        const DeviceSample &a = now.second.sample, &b = before.second.sample;
+        return now.first == before.first && now.second.device == before.second.device &&
+               std::tie(a.memory_kib, a.healthy, a.draining, a.free_kib, a.free_parts) ==
+                   std::tie(b.memory_kib, b.healthy, b.draining, b.free_kib, b.free_parts);
+      });
+}
+
+void UsageMeter::Settle() {
+  if (same_ms_ == 0) return;
+  for (auto& [id, pool] : last_) {
+    pool.sample.interval_ms = same_ms_;
+    pool.sample.denied = 0;
+    for (HolderSample& holder : pool.sample.holders) holder.used_ns = holder.wait_ns = 0;
+    open_.at(pool.device.id).hour.Add(pool.sample);
+  }
+  same_ms_ = 0;
+}
+
 void UsageMeter::CloseHour() {
+  Settle();
+  last_.clear();
   if (hour_ == report::kUnknown || closed_) {
     open_.clear();
     return;
@@ -273,19 +302,27 @@ void UsageMeter::Tick() {
   last_ns_ = looked ? last_ns_ + ms * kNsPerMs : now;
   EnterHour(report::HourOf(parts_.clock.WallNanos() / 1'000'000'000));
   std::map<std::string, Pool> pools = Pools();
-  AddHolders(pools, looked ? ms : 0);
-  denied_.clear();
-  if (closed_) return;
-  for (auto& [id, pool] : pools) {
-    OpenDevice& open = open_[pool.device.id];
-    open.device = std::move(pool.device);
-    open.hour.Add(pool.sample);
+  if (looked && !closed_ && SameAsBefore(pools)) {
+    same_ms_ += ms;
+  } else {
+    Settle();
+    changes_ = parts_.book.changes();
+    AddHolders(pools, looked ? ms : 0);
+    denied_.clear();
+    if (closed_) return;
+    for (auto& [id, pool] : pools) {
+      OpenDevice& open = open_[pool.device.id];
+      open.device = pool.device;
+      open.hour.Add(pool.sample);
+    }
+    last_ = std::move(pools);
   }
   if (++ticks_unsaved_ >= kTicksPerSave) Save();
 }
 
 void UsageMeter::Save() {
   ticks_unsaved_ = 0;
+  Settle();
   if (parts_.store == nullptr || hour_ == report::kUnknown || closed_) return;
   Json devices = Json::array();
   for (const auto& [id, open] : open_) {
@@ -348,6 +385,7 @@ absl::StatusOr<Stream> UsageMeter::Report(const Caller& caller, const Json& para
         r.all_read = r.entries.empty();
         // The hour that is open comes last; in it are the rows that are not written yet.
         if (r.all_read && r.open_rows) {
+          Settle();
           std::vector<report::Device> devices;
           for (Row& row : OpenRows(devices)) {
             if (!MaySee(row, caller)) continue;

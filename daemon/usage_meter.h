@@ -37,6 +37,8 @@ class UsageMeter {
     const Ledger& ledger;
     const LeaseBook& book;
     std::function<protocol::SliceUsage(const Lease&)> usage_of;
+    // A process is, or was, attached to some lease: what leases do may change between two looks.
+    std::function<bool()> any_attached;
     const Clock& clock;
     UsageStore* store;
     std::string node;
@@ -82,6 +84,10 @@ class UsageMeter {
   report::HolderSample HolderOf(const Lease& lease, const DeviceInfo& device, const Pool& pool,
                                 std::map<std::string, Seen>& seen);
   void ReadProcessors();
+  // Nothing that a sample is made of has changed since the last one.
+  bool SameAsBefore(const std::map<std::string, Pool>& pools) const;
+  // Adds up the samples that were the same as the last one.
+  void Settle();
   void EnterHour(int64_t hour);
   void CloseHour();
   std::vector<report::Row> OpenRows(std::vector<report::Device>& devices) const;
@@ -91,6 +97,10 @@ class UsageMeter {
   bool closed_ = false;              // and was closed before: nothing is counted
   int64_t last_ns_ = 0;              // of the sample before; 0: none
   int ticks_unsaved_ = 0;
+  std::map<std::string, Pool> last_;           // what was sampled last
+  uint64_t changes_ = 0;                       // of the book, then
+  int64_t same_ms_ = 0;                        // since then, with nothing changed: not added up yet
+  bool any_alone_ = false;                     // a lease has processors of its own
   std::map<std::string, OpenDevice> open_;     // by id
   std::map<std::string, Seen> seen_;           // by lease
   std::map<std::string, uint32_t> denied_;     // by device, since the last sample
