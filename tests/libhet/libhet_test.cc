@@ -116,6 +116,7 @@ TEST(Arguments, NullHandlesAreErrors) {
   EXPECT_EQ(het_queue_native(nullptr), nullptr);
   EXPECT_EQ(het_queue_busy_ns(nullptr), 0u);
   EXPECT_EQ(Code(het_queue_launch(nullptr, nullptr, nullptr)), HET_INVALID_ARGUMENT);
+  EXPECT_EQ(Code(het_queue_multiply(nullptr, nullptr, nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_queue_finish(nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_plan_make(nullptr, nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_link_measure(nullptr, nullptr, 1, nullptr)), HET_INVALID_ARGUMENT);
