@@ -3,6 +3,8 @@
 // the same work alone. A soft card books its parts and does not enforce them, and is said to.
 //
 // usage: parts --backend cuda [--parts 4] [--seconds 2] [--json]
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -35,13 +37,15 @@ HET_KERNEL HET_GROUP_SIZE(64) void chain(HET_BUFFER(0), struct ChainParams p) {
 struct ChainParams {
   uint32_t steps = 2048;
 };
+constexpr double kLongestLaunchSeconds = 0.02;  // of the whole device: many fit a window
 
 // One opened part, and launches that keep two under way until the time is up.
 class Part {
  public:
   static absl::StatusOr<std::unique_ptr<Part>> Open(Driver& driver, const DeviceInfo& info,
-                                                    uint32_t units) {
+                                                    uint32_t units, ChainParams params) {
     auto part = std::make_unique<Part>();
+    part->params_ = params;
     HET_ASSIGN_OR_RETURN(part->device_,
                          driver.Open(info.uuid, {.cores = {}, .compute_units = units}));
     HET_ASSIGN_OR_RETURN(
@@ -62,13 +66,12 @@ class Part {
   absl::StatusOr<double> Run(absl::Time begin, absl::Time end) {
     HET_ASSIGN_OR_RETURN(const Kernel* const kernel, program_->GetKernel("chain"));
     const BufferArg buffers[] = {{out_.get(), 0}};
-    const ChainParams params;
     Launch launch;
     launch.kernel = kernel;
     launch.groups[0] = groups_;
     launch.group_size[0] = kGroup;
     launch.buffers = buffers;
-    launch.params = {reinterpret_cast<const std::byte*>(&params), sizeof(params)};
+    launch.params = {reinterpret_cast<const std::byte*>(&params_), sizeof(params_)};
     uint64_t in_window = 0;
     while (absl::Now() < end) {
       HET_RETURN_IF_ERROR(queue_->Submit(launch, {{}, {done_, ++value_}}));
@@ -87,6 +90,7 @@ class Part {
   Ref<Buffer> out_;
   Ref<Timeline> done_;
   std::unique_ptr<Queue> queue_;  // last: its destructor waits
+  ChainParams params_;
   uint32_t groups_ = 0;
   uint64_t value_ = 0;
 };
@@ -132,6 +136,17 @@ absl::Status Measure(const Options& options, Report& report) {
   report.Note(found->name);
   const bool soft = found->name.find("soft") != std::string::npos;
   if (soft) report.Note("a soft card books its parts and enforces nothing: no goals");
+  ChainParams params;
+  {
+    HET_ASSIGN_OR_RETURN(const std::unique_ptr<Part> whole, Part::Open(*driver, *found, 0, params));
+    const absl::Time begin = absl::Now();
+    HET_RETURN_IF_ERROR(whole->Run(begin, begin + absl::Milliseconds(1)).status());
+    const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
+    if (seconds > kLongestLaunchSeconds) {
+      params.steps =
+          static_cast<uint32_t>(std::max(1.0, params.steps * kLongestLaunchSeconds / seconds));
+    }
+  }
   Samples alone, sum, worst;
   std::vector<Samples> each(options.parts);
   std::vector<uint32_t> units(options.parts);
@@ -139,15 +154,18 @@ absl::Status Measure(const Options& options, Report& report) {
     double whole = 0;
     {
       std::vector<std::unique_ptr<Part>> one(1);
-      HET_ASSIGN_OR_RETURN(one[0], Part::Open(*driver, *found, 0));
+      HET_ASSIGN_OR_RETURN(one[0], Part::Open(*driver, *found, 0, params));
       HET_ASSIGN_OR_RETURN(const std::vector<double> rate, RunTogether(one, options.seconds));
       whole = rate[0];
+      if (whole == 0) {
+        return absl::DeadlineExceededError("no launch ended in the window: give more --seconds");
+      }
       alone.Add(whole);
     }
     std::vector<std::unique_ptr<Part>> parts(options.parts);
     for (int i = 0; i < options.parts; ++i) {
-      HET_ASSIGN_OR_RETURN(parts[i],
-                           Part::Open(*driver, *found, found->compute_units / options.parts));
+      HET_ASSIGN_OR_RETURN(
+          parts[i], Part::Open(*driver, *found, found->compute_units / options.parts, params));
       units[i] = parts[i]->units();
     }
     HET_ASSIGN_OR_RETURN(const std::vector<double> rates, RunTogether(parts, options.seconds));
