@@ -31,6 +31,7 @@ constexpr int64_t kNsPerMs = 1'000'000;
 // A loop that stood still for longer was not looking.
 constexpr int64_t kLongestIntervalMs = 10'000;
 constexpr int kTicksPerSave = 60;
+constexpr double kMostWatts = 1e6;
 constexpr size_t kPageBytes = size_t{48} << 10;
 constexpr int kRowsPerPage = 256;
 constexpr char kOpenCl[] = "opencl";  // shows devices that other backends show too
@@ -116,6 +117,7 @@ std::map<std::string, UsageMeter::Pool> UsageMeter::Pools() const {
     cores[id].insert(device.cores.begin(), device.cores.end());
     if (device.state == DeviceState::kOk) pool.sample.healthy = true;
     if (!parts_.ledger.IsDraining(device.uuid)) pool.sample.draining = false;
+    if (!pool.watts && parts_.power_watts) pool.watts = parts_.power_watts(device.uuid);
     const Amount free = parts_.ledger.FreeOf(device);
     const uint64_t work = WorkOf(device, free.share);
     const uint64_t kib = free.memory_bytes >> 10;
@@ -170,6 +172,7 @@ HolderSample UsageMeter::HolderOf(const Lease& lease, const DeviceInfo& device, 
   }
   holder.lease = lease.id;
   holder.tenant = lease.tenant;
+  holder.job = lease.job;
   holder.owner = lease.uid;
   const protocol::SliceUsage usage = parts_.usage_of(lease);
   const auto before = seen_.find(lease.id);
@@ -200,6 +203,10 @@ HolderSample UsageMeter::HolderOf(const Lease& lease, const DeviceInfo& device, 
   return holder;
 }
 
+uint64_t UsageMeter::EnergyMj(const Pool& pool, int64_t ms) {
+  return static_cast<uint64_t>(std::clamp(*pool.watts, 0.0, kMostWatts) * static_cast<double>(ms));
+}
+
 void UsageMeter::AddHolders(std::map<std::string, Pool>& pools, int64_t ms) {
   any_alone_ =
       std::any_of(parts_.book.leases().begin(), parts_.book.leases().end(), [](const auto& entry) {
@@ -221,6 +228,7 @@ void UsageMeter::AddHolders(std::map<std::string, Pool>& pools, int64_t ms) {
   seen_ = std::move(seen);
   for (auto& [id, pool] : pools) {
     pool.sample.interval_ms = ms;
+    if (pool.watts) pool.sample.energy_mj = EnergyMj(pool, ms);
     const auto denied = denied_.find(id);
     if (denied != denied_.end()) pool.sample.denied = denied->second;
   }
@@ -259,6 +267,7 @@ bool UsageMeter::SameAsBefore(const std::map<std::string, Pool>& pools) const {
       [](const auto& now, const auto& before) {
         const DeviceSample &a = now.second.sample, &b = before.second.sample;
         return now.first == before.first && now.second.device == before.second.device &&
+               now.second.watts.has_value() == before.second.watts.has_value() &&
                std::tie(a.memory_kib, a.healthy, a.draining, a.free_kib, a.free_parts) ==
                    std::tie(b.memory_kib, b.healthy, b.draining, b.free_kib, b.free_parts);
       });
@@ -269,6 +278,7 @@ void UsageMeter::Settle() {
   for (auto& [id, pool] : last_) {
     pool.sample.interval_ms = same_ms_;
     pool.sample.denied = 0;
+    if (pool.sample.energy_mj) pool.sample.energy_mj = std::exchange(pool.same_mj, 0);
     for (HolderSample& holder : pool.sample.holders) holder.used_ns = holder.wait_ns = 0;
     open_.at(pool.device.id).hour.Add(pool.sample);
   }
@@ -304,6 +314,9 @@ void UsageMeter::Tick() {
   std::map<std::string, Pool> pools = Pools();
   if (looked && !closed_ && SameAsBefore(pools)) {
     same_ms_ += ms;
+    for (auto& [id, pool] : pools) {
+      if (pool.watts) last_.at(id).same_mj += EnergyMj(pool, ms);
+    }
   } else {
     Settle();
     changes_ = parts_.book.changes();

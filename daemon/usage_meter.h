@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ class UsageMeter {
     std::string node;
     // The text of /proc/stat, for slices that have processors alone: nobody else times them.
     std::function<std::string()> processor_times;
+    // What the device's sensors say it takes now; nullopt: it has none.
+    std::function<std::optional<double>(const std::string& device)> power_watts;
   };
   explicit UsageMeter(Parts parts) : parts_(std::move(parts)) {}
 
@@ -72,6 +75,8 @@ class UsageMeter {
     size_t cores = 0;
     uint64_t free_work = 0;  // of the device of the pool that can give the most
     bool own_name = false;
+    std::optional<double> watts;
+    uint64_t same_mj = 0;  // taken while nothing changed, not added up yet
   };
   struct OpenDevice {
     report::Device device;
@@ -83,6 +88,7 @@ class UsageMeter {
   void AddHolders(std::map<std::string, Pool>& pools, int64_t ms);
   report::HolderSample HolderOf(const Lease& lease, const DeviceInfo& device, const Pool& pool,
                                 std::map<std::string, Seen>& seen);
+  static uint64_t EnergyMj(const Pool& pool, int64_t ms);
   void ReadProcessors();
   // Nothing that a sample is made of has changed since the last one.
   bool SameAsBefore(const std::map<std::string, Pool>& pools) const;

@@ -62,7 +62,11 @@ class UsageMeterTest : public testing::Test {
                             return usage == usage_.end() ? protocol::SliceUsage() : usage->second;
                           },
                           [this] { return always_look_ || !usage_.empty(); }, clock_,
-                          history_.get(), "node-1", [this] { return processor_times_; }});
+                          history_.get(), "node-1", [this] { return processor_times_; },
+                          [this](const std::string& device) -> std::optional<double> {
+                            if (device != "gpu-a") return std::nullopt;
+                            return watts_;
+                          }});
     meter_->Restore();
   }
 
@@ -123,15 +127,40 @@ class UsageMeterTest : public testing::Test {
   std::map<std::string, protocol::SliceUsage> usage_;
   std::string processor_times_;
   bool always_look_ = false;
+  std::optional<double> watts_;
 };
 
 constexpr int kMemoryShare = 7, kComputeShare = 8, kCovered = 9, kDenied = 18;
+
+// A device of 100 W for half an hour, used to a quarter by a job's lease.
+TEST_F(UsageMeterTest, GivesEnergyToWhoUsedTheDevice) {
+  watts_ = 100;
+  const Lease lease = Acquire("gpu-a", 50, 4 * kGiB);
+  usage_[lease.id].processes = 1;
+  for (int second = 0; second <= 1800; ++second) {
+    Run(1);
+    usage_[lease.id].used_ns += kSecond / 4;
+  }
+  const size_t energy = 17;
+  double used = 0, free = 0;
+  int unknown = 0;
+  for (const Json& row : Rows()) {
+    const int64_t mwh = row[energy].get<int64_t>();
+    if (mwh < 0) ++unknown;
+    if (mwh >= 0 && row[2] == static_cast<int>(report::State::kUsed)) used += mwh;
+    if (mwh >= 0 && row[2] == static_cast<int>(report::State::kFree)) free += mwh;
+  }
+  EXPECT_NEAR(used, 12'500, 15);
+  EXPECT_NEAR(free, 37'500, 15);
+  EXPECT_GT(unknown, 0) << "the device without a meter, and what is held idle";
+}
 
 // What does not change is added up once: the rows are those of a sample each second.
 TEST_F(UsageMeterTest, AddsUpAQuietNodeAsIfItLookedEachSecond) {
   std::vector<std::vector<Json>> seen;
   for (const bool always : {true, false}) {
     always_look_ = always;
+    watts_ = 100;
     Open();
     std::mt19937 random(9);
     std::vector<Lease> held;
