@@ -4,7 +4,8 @@
 # usage: gpu_all.sh OUTPUT_DIR        (from a bundle, or from a checkout that is built)
 #
 # Writes OUTPUT_DIR/report.txt and the programs' JSON. A part that fails or takes too long is said to, and the rest goes on.
-# Without a GPU it measures nothing and says so. HET_GPU_ALL_QUICK=1 takes small models only (to try the script itself).
+# Its last table has every figure that het is held to on GPUs, measured or not (gpu_figures.py). Without a GPU it measures
+# nothing, lists them, and ends with 3. HET_GPU_ALL_QUICK=1 takes small models only (to try the script itself).
 set -uo pipefail
 here="$(cd "$(dirname "$(readlink -f "$0")")" && pwd)"
 root="$(dirname "$here")"
@@ -82,7 +83,8 @@ done
 mapfile -t found < <(gpus)
 if [ "${#found[@]}" -eq 0 ]; then
   say ""
-  say "no usable GPU: nothing was measured"
+  say "no usable GPU: nothing was measured. With one, this would be:"
+  python3 "$here/gpu_figures.py" "$output" | tee -a "$report"
   exit 3
 fi
 
@@ -91,8 +93,12 @@ for backend in cuda hip level_zero; do
   printf '%s\n' "${found[@]}" | grep -q " $backend " || continue
   test="$(program "${backend}_conformance_test")"
   [ -n "$test" ] || { say "$backend: its conformance test is not here"; continue; }
-  part 120 "conformance-$backend" "$test" --gtest_brief=1
+  part 90 "conformance-$backend" "$test" --gtest_brief=1
   show "conformance-$backend" 12
+  part 40 "performance-$backend" "$test" --performance
+  show "performance-$backend" 14
+  kernels="$(program portable_kernels_test)"
+  [ -z "$kernels" ] || { part 60 "kernels-$backend" "$kernels" --performance "$backend"; show "kernels-$backend" 60; }
 done
 
 title "het's part of a launch"
@@ -100,21 +106,31 @@ bench="$root/bench/streams"
 [ -x "$bench" ] && part 60 streams "$bench" && show streams 20
 
 first="${found[0]%% *}"
-models=("1.1B-q4_0 --layers 22 --type q4_0" "1.1B-q8_0 --layers 22 --type q8_0" "1.1B-f16 --layers 22 --type f16"
-  "7B-q4_0 --layers 32 --embd 4096 --ff 11008 --heads 32 --kv-heads 32 --type q4_0")
+seven="--layers 32 --embd 4096 --ff 11008 --heads 32 --kv-heads 32"
+# The most telling first: what the time does not suffice for is said to be left out.
+models=("1.1B-q4_0 --layers 22 --type q4_0" "7B-q4_0 $seven --type q4_0" "1.1B-f16 --layers 22 --type f16"
+  "7B-f16 $seven --type f16" "1.1B-q8_0 --layers 22 --type q8_0" "7B-q8_0 $seven --type q8_0")
 [ -n "${HET_GPU_ALL_QUICK:-}" ] && models=("tiny-q4_0 --layers 2 --embd 256 --ff 512 --heads 4 --kv-heads 2 --vocab 512 --type q4_0")
 prompt=2048; generated=32
 [ -n "${HET_GPU_ALL_QUICK:-}" ] && prompt=64 && generated=4
 kept=""
+title "four parts of one GPU"
+for backend in cuda hip level_zero; do
+  printf '%s\n' "${found[@]}" | grep -q " $backend " || continue
+  [ -x "$root/bench/parts" ] && part 40 parts "$root/bench/parts" --backend "$backend" --json && { show parts 30; break; }
+done
+
 title "engine, each GPU alone: synthetic weights, $prompt tokens of prompt, $generated generated, batch 1"
 for model in "${models[@]}"; do
   name="${model%% *}"
   # shellcheck disable=SC2086
   part 60 "synth-$name" "$root/bin/hetllm" synth ${model#* } -o "$work/$name.gguf" || continue
+  part 10 "info-$name" "$root/bin/hetllm" info -m "$work/$name.gguf" -o json
   for gpu in "${found[@]}"; do
     uuid="${gpu%% *}"
     part 60 "engine-$name-${uuid:0:8}" "$root/bin/hetllm" bench --embedded -m "$work/$name.gguf" --slices "$uuid" \
-      -p "$prompt" -n "$generated" -b 1 -r 3 && { say "$name on ${gpu#* }"; show "engine-$name-${uuid:0:8}" 12; }
+      -p "$prompt" -n "$generated" -b 1 -r 3 -o json && { say "$name on ${gpu#* }"; show "engine-$name-${uuid:0:8}" 24; }
+    [ "${name%%-*}" = 7B ] && break   # the large one on the first GPU only
   done
   [ -z "$kept" ] && kept="$name" || rm -f "$work/$name.gguf"
 done
@@ -122,10 +138,29 @@ done
 if [ -n "$kept" ]; then
   title "engine, two halves of the first GPU ($kept)"
   part 60 halves "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first:50%,$first:50%" \
-    -p "$prompt" -n "$generated" -b 8 -r 3 && show halves 20
+    -p "$prompt" -n "$generated" -b 8 -r 3 -o json && show halves 40
   title "engine, the first GPU and the processor ($kept)"
   part 60 mixed "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first,cpu" \
     -p "$prompt" -n "$generated" -b 8 -r 3 && show mixed 20
 fi
+
+if printf '%s\n' "${found[@]}" | grep -q " cuda "; then
+  title "tools that may be here: PyTorch in slices, compute-sanitizer"
+  if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    part 90 torch python3 "$here/torch_share.py" "$root/bin" "$first"; show torch 4
+  else
+    say "no PyTorch with CUDA here"
+  fi
+  sanitizer="$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)"
+  test="$(program cuda_conformance_test)"
+  if [ -x "$sanitizer" ] && [ -n "$test" ]; then
+    part 90 sanitizer "$sanitizer" --tool memcheck "$test" --gtest_brief=1 --gtest_filter='-*Threads*'; show sanitizer 6
+  else
+    say "no compute-sanitizer here"
+  fi
+fi
+
+title "the figures"
+python3 "$here/gpu_figures.py" "$output" | tee -a "$report"
 title "done"
 say "report: $report"

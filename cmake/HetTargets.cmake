@@ -34,13 +34,17 @@ function(het_executable name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
-# het_test(ledger_test SRCS ledger_test.cc DEPS het_partition [TIMEOUT 60] [LABELS unit] [ENV A=b] [NO_MAIN]): a GoogleTest program.
-# Every program is one ctest entry; a skip inside it is legal only for hardware that is not there.
+# A skip, or a filter that left no test, as a failure of a ctest entry.
+set(HET_SKIPS "\\[  SKIPPED \\];Running 0 tests;^SKIPPED:" CACHE INTERNAL "what a test prints that skips")
+
+# het_test(ledger_test SRCS ledger_test.cc DEPS het_partition [TIMEOUT 60] [LABELS unit] [ENV A=b] [NO_MAIN] [NO_SKIP]):
+# a GoogleTest program. Every program is one ctest entry; a skip inside it is legal only for hardware that is not there,
+# and with NO_SKIP it is a failure (tests/rules/never_skipped.py has the list).
 function(het_test name)
   if(NOT HET_BUILD_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "NO_MAIN" "TIMEOUT" "SRCS;DEPS;LABELS;ENV;ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_MAIN;NO_SKIP" "TIMEOUT" "SRCS;DEPS;LABELS;ENV;ARGS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
@@ -51,6 +55,9 @@ function(het_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} SKIP_REGULAR_EXPRESSION "^SKIPPED:")
+  if(ARG_NO_SKIP)
+    set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "" FAIL_REGULAR_EXPRESSION "${HET_SKIPS}")
+  endif()
   if(ARG_LABELS)
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
   endif()

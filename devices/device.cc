@@ -42,12 +42,16 @@ absl::StatusOr<Ref<Timeline>> Device::CreateTimeline(uint64_t initial) {
 }
 
 absl::StatusOr<Ref<Program>> Device::Build(const ProgramSource& source) {
-  if (source.portable.empty() && source.native.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("program ", source.name, " has neither portable source nor native functions"));
+  if (source.portable.empty() && source.native.empty() && source.graph.empty() &&
+      source.built_in.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "program ", source.name,
+        " has no portable source, no native functions, no graph and no built-in kernels"));
   }
   if (!(Can(kRunsNative) && !source.native.empty()) &&
-      !(Can(kRunsPortable) && !source.portable.empty())) {
+      !(Can(kRunsPortable) && !source.portable.empty()) &&
+      !(Can(kRunsGraphs) && !source.graph.empty()) &&
+      !(Can(kRunsBuiltIn) && !source.built_in.empty())) {
     return Unable(*this,
                   absl::StrCat("run program ", source.name, ": it has no form for this device"));
   }

@@ -35,13 +35,18 @@ struct OpenOptions {
 };
 
 enum Capability : uint32_t {
-  kRunsNative = 1 << 0,       // native kernels
-  kRunsPortable = 1 << 1,     // portable kernels
-  kHostAddressable = 1 << 2,  // Buffer::host() is never null: no staging is needed
-  kWrapsHostMemory = 1 << 3,  // WrapHostMemory works
-  kNativeHandles = 1 << 4,    // native_handle() of queues and buffers, WrapNativeQueue
-  kVirtualTime = 1 << 5,      // completion follows a virtual clock; timings are not wall time
-  kNoData = 1 << 6,           // kernels and copies move no data (simulated, timing mode)
+  kRunsNative = 1 << 0,          // native kernels
+  kRunsPortable = 1 << 1,        // portable kernels
+  kHostAddressable = 1 << 2,     // Buffer::host() is never null: no staging is needed
+  kWrapsHostMemory = 1 << 3,     // WrapHostMemory works
+  kNativeHandles = 1 << 4,       // native_handle() of queues and buffers, WrapNativeQueue
+  kVirtualTime = 1 << 5,         // completion follows a virtual clock; timings are not wall time
+  kNoData = 1 << 6,              // kernels and copies move no data (simulated, timing mode)
+  kPeerCopies = 1 << 7,          // Queue::Copy takes buffers of the devices that it Reaches
+  kPoolMemory = 1 << 8,          // taking and freeing memory waits for no work of other queues
+  kMultipliesMatrices = 1 << 9,  // Queue::Multiply, by the vendor's own library
+  kRunsGraphs = 1 << 10,         // ProgramSource::graph
+  kRunsBuiltIn = 1 << 11,        // ProgramSource::built_in
 };
 
 class Device {
@@ -67,6 +72,12 @@ class Device {
   // InvalidArgument with the compiler's log when the source does not build.
   absl::StatusOr<Ref<Program>> Build(const ProgramSource& source);
 
+  // Whether this device's queues copy to and from buffers of `other`, a device of the same driver
+  // (with kPeerCopies): another card, or another part of the same one.
+  virtual bool Reaches(const Device& other) const {
+    (void)other;
+    return false;
+  }
   // The clock that completions follow: real time, or the virtual clock of a device with
   // kVirtualTime (which overrides this).
   virtual const Clock& clock() const { return Clock::Real(); }

@@ -8,6 +8,12 @@
 //     __global const float* x = HET_PTR(const float, 0); ...
 // (the prelude in devices/kernels defines the HET_ macros). Native functions are described in
 // het/kernel.h.
+//
+// Devices of fixed function take neither. A graph is what the vendor's compiler made of a whole
+// network (Intel's NPUs); it is one kernel, "graph", of which a launch has a buffer per argument of
+// the graph, inputs and outputs in its order, one group, and no parameters. Built-in kernels are in
+// the device's driver (OpenCL accelerators), and are known by name; a launch has a buffer per
+// argument, at offset 0, and the parameters, if any, as the last one.
 #ifndef HET_DEVICES_PROGRAM_H_
 #define HET_DEVICES_PROGRAM_H_
 
@@ -23,7 +29,7 @@ namespace het {
 
 class Device;
 
-enum class KernelForm { kNative, kPortable };
+enum class KernelForm { kNative, kPortable, kGraph, kBuiltIn };
 
 struct NativeKernel {
   std::string name;
@@ -31,11 +37,15 @@ struct NativeKernel {
 };
 
 struct ProgramSource {
-  std::string name;                  // for messages and caches
-  std::string portable;              // OpenCL C subset text without the prelude; empty: none
-  std::string options;               // "-DTILE=32 ...": only defines
-  std::vector<NativeKernel> native;  // empty: none
+  std::string name;                        // for messages and caches
+  std::string portable;                    // OpenCL C subset text without the prelude; empty: none
+  std::string options;                     // "-DTILE=32 ...": only defines
+  std::vector<NativeKernel> native;        // empty: none
+  std::string graph = {};                  // the vendor's compiled form; empty: none
+  std::vector<std::string> built_in = {};  // names of the driver's kernels; empty: none
 };
+
+inline constexpr char kGraphKernel[] = "graph";  // the one kernel of a graph
 
 // One entry point. Owned by its program; immutable; usable from any thread.
 class Kernel {

@@ -20,8 +20,8 @@ absl::Status Queue::CheckSync(const Sync& sync) const {
 }
 
 absl::Status Queue::CheckRange(const Buffer& buffer, uint64_t offset, uint64_t bytes,
-                               absl::string_view what) const {
-  if (&buffer.device() != &device_) {
+                               absl::string_view what, bool peers) const {
+  if (&buffer.device() != &device_ && !(peers && device_.Reaches(buffer.device()))) {
     return absl::InvalidArgumentError(absl::StrCat(what, ": the buffer belongs to ",
                                                    buffer.device().info().name, ", the queue to ",
                                                    device_.info().name));
@@ -52,8 +52,9 @@ absl::Status Queue::Read(Buffer& from, uint64_t offset, void* host, uint64_t byt
 
 absl::Status Queue::Copy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_t to_offset,
                          uint64_t bytes, const Sync& sync) {
-  HET_RETURN_IF_ERROR(CheckRange(from, from_offset, bytes, "copy from"));
-  HET_RETURN_IF_ERROR(CheckRange(to, to_offset, bytes, "copy to"));
+  const bool peers = &from.device() == &device_ || &to.device() == &device_;
+  HET_RETURN_IF_ERROR(CheckRange(from, from_offset, bytes, "copy from", peers));
+  HET_RETURN_IF_ERROR(CheckRange(to, to_offset, bytes, "copy to", peers));
   HET_RETURN_IF_ERROR(CheckSync(sync));
   if (&from == &to && from_offset < to_offset + bytes && to_offset < from_offset + bytes &&
       bytes > 0) {
@@ -87,6 +88,41 @@ absl::Status Queue::Submit(const Launch& launch, const Sync& sync) {
   }
   HET_RETURN_IF_ERROR(CheckSync(sync));
   return DoSubmit(launch, sync);
+}
+
+absl::Status Queue::Multiply(const MatrixProduct& product, const Sync& sync) {
+  if (!device_.Can(kMultipliesMatrices)) return DoMultiply(product, sync);
+  const uint64_t rows = product.rows, n_in = product.n_in, n_out = product.n_out;
+  if (rows == 0 || n_in == 0 || n_out == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("multiply: asked ", rows, " rows by a matrix of ", n_out, " times ", n_in));
+  }
+  const uint64_t element = MatrixElementBytes(product.type);
+  const struct {
+    const BufferArg& place;
+    uint64_t bytes;
+    const char* what;
+  } operands[] = {{product.w, n_out * n_in * element, "multiply: weights"},
+                  {product.x, rows * n_in * element, "multiply: activations"},
+                  {product.y, rows * n_out * sizeof(float), "multiply: result"}};
+  for (const auto& [place, bytes, what] : operands) {
+    if (place.buffer == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(what, ": the buffer is null"));
+    }
+    if (place.offset % 16 != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, ": offset ", place.offset, " is no multiple of 16"));
+    }
+    HET_RETURN_IF_ERROR(CheckRange(*place.buffer, place.offset, bytes, what));
+  }
+  HET_RETURN_IF_ERROR(CheckSync(sync));
+  return DoMultiply(product, sync);
+}
+
+absl::Status Queue::DoMultiply(const MatrixProduct&, const Sync&) {
+  return absl::UnimplementedError(absl::StrCat("the ", device_.info().backend, " device ",
+                                               device_.info().name,
+                                               " has no library that multiplies matrices"));
 }
 
 absl::Status Queue::Barrier(const Sync& sync) {

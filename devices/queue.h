@@ -60,6 +60,18 @@ struct Launch {
   WorkEstimate work;
 };
 
+// y[r][o] = sum over i of x[r][i] * w[o][i], plus the old y[r][o] with `accumulate`: rows times
+// n_in activations by a matrix of n_out rows of n_in weights, all row-major and dense. y is f32 and
+// sums are f32. Offsets are multiples of 16 bytes.
+enum class MatrixType : uint32_t { kF32, kF16, kBF16 };  // of w and x
+struct MatrixProduct {
+  MatrixType type = MatrixType::kF32;
+  uint32_t rows = 0, n_in = 0, n_out = 0;
+  bool accumulate = false;
+  BufferArg w, x, y;
+};
+constexpr uint64_t MatrixElementBytes(MatrixType type) { return type == MatrixType::kF32 ? 4 : 2; }
+
 class Queue {
  public:
   Queue(const Queue&) = delete;
@@ -74,12 +86,15 @@ class Queue {
                      const Sync& sync = {});
   absl::Status Read(Buffer& from, uint64_t offset, void* host, uint64_t bytes,
                     const Sync& sync = {});
-  // Both buffers on this queue's device.
+  // Both buffers on this queue's device, or one of them on a device that it Reaches.
   absl::Status Copy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_t to_offset,
                     uint64_t bytes, const Sync& sync = {});
   absl::Status Fill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
                     const Sync& sync = {});
   absl::Status Submit(const Launch& launch, const Sync& sync = {});
+  // A launch of the vendor's matrix library. Unimplemented without kMultipliesMatrices. The library
+  // may keep a workspace of its own per queue (tens of MiB), which is nobody's buffer.
+  absl::Status Multiply(const MatrixProduct& product, const Sync& sync = {});
   // No work of its own: orders and signals.
   absl::Status Barrier(const Sync& sync);
   // Hands everything queued to the device. Work without a Flush (or a later signal) may stay
@@ -98,7 +113,7 @@ class Queue {
  private:
   absl::Status CheckSync(const Sync& sync) const;
   absl::Status CheckRange(const Buffer& buffer, uint64_t offset, uint64_t bytes,
-                          absl::string_view what) const;
+                          absl::string_view what, bool peers = false) const;
 
   // Arguments are validated. `bytes` may be 0: then only the sync counts.
   virtual absl::Status DoWrite(const void* host, Buffer& to, uint64_t offset, uint64_t bytes,
@@ -110,6 +125,7 @@ class Queue {
   virtual absl::Status DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
                               const Sync& sync) = 0;
   virtual absl::Status DoSubmit(const Launch& launch, const Sync& sync) = 0;
+  virtual absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync);
   virtual absl::Status DoBarrier(const Sync& sync) = 0;
   virtual absl::Status DoFlush() = 0;
 

@@ -6,6 +6,8 @@
 namespace hetllm {
 namespace {
 
+constexpr uint32_t kLibraryRows = 32;  // fewer are bound by memory
+
 constexpr const char* kRequired[] = {"rmsnorm",  "rope",     "kv_append", "attention",
                                      "silu_mul", "add_bias", "argmax"};
 constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
@@ -22,7 +24,8 @@ std::string Named(const char* prefix, WeightType type, const char* suffix = "") 
 
 }  // namespace
 
-KernelSet::KernelSet(const het::api::Lease& lease) {
+KernelSet::KernelSet(const het::api::Lease& lease)
+    : has_library_(lease.Can(HET_CAN_MULTIPLY_MATRICES)) {
   het::api::ProgramSource source;
   source.name = "hetllm";
   source.portable = PortableSource();
@@ -109,6 +112,20 @@ void KernelSet::RmsNorm(Queue queue, Place x, Place weight, Place y,
 void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
                        const MatmulParams& params) const {
   const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
+  // Activations are f32, and such a library takes both operands of one type: other matrices would
+  // want copies of the activations, rounded to it.
+  const bool aligned = w.offset % 16 == 0 && x.offset % 16 == 0 && y.offset % 16 == 0;
+  if (has_library_ && type == WeightType::kF32 && params.rows >= kLibraryRows && aligned) {
+    queue.Multiply({.type = HET_MATRIX_F32,
+                    .rows = params.rows,
+                    .n_in = params.n_in,
+                    .n_out = params.n_out,
+                    .accumulate = params.accumulate != 0,
+                    .w = w,
+                    .x = x,
+                    .y = y});
+    return;
+  }
   LaunchMatmul(queue, Named("matmul_", type), {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});

@@ -2,6 +2,7 @@
 //
 // Chooses the native or the portable form as the device does, and the grid that belongs to it.
 // Every launch says what it costs (flops, bytes, rows), which accounting and simulated devices use.
+// Products of many rows by f32 matrices are the vendor's own library's where the device has one.
 // Owned by whoever owns the lease; immutable once built; launches go to the caller's queue, so one
 // thread per queue. Errors are het::api::Error; a device that cannot build the kernels fails the
 // constructor with the compiler's log.
@@ -71,6 +72,7 @@ class KernelSet {
   het::api::Program program_;
   std::map<std::string, het::api::Kernel> kernels_;
   het_kernel_form form_ = HET_FORM_NATIVE;
+  bool has_library_ = false;  // het_queue_multiply
 };
 
 }  // namespace hetllm

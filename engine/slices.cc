@@ -10,6 +10,11 @@
 namespace hetllm {
 namespace {
 
+// An NPU or an OpenCL accelerator may be usable and take none of hetllm's kernels.
+bool RunsKernels(const het_device_info& device) {
+  return (device.flags & HET_DEVICE_USABLE) != 0 && (device.flags & HET_DEVICE_FIXED_FUNCTION) == 0;
+}
+
 constexpr uint64_t kMemoryStep = 1 << 20;  // leases are granted in steps of 1 MiB
 constexpr uint32_t kSmallestShare = 100;
 
@@ -159,7 +164,9 @@ std::string ListDevices(const std::vector<het_device_info>& devices) {
   std::string text;
   for (const het_device_info& device : devices) {
     text += Cat("\n  ", device.id, "  ", device.backend, "  ", device.vendor, " ", device.name);
-    if ((device.flags & HET_DEVICE_USABLE) == 0) {
+    if ((device.flags & HET_DEVICE_FIXED_FUNCTION) != 0) {
+      text += "  (runs no kernels of hetllm's)";
+    } else if ((device.flags & HET_DEVICE_USABLE) == 0) {
       text += Cat("  (", device.state, ": ", device.reason, ")");
     } else {
       text += Cat("  (free: ", device.free_share / 100, "%, ",
@@ -182,7 +189,7 @@ std::string ResolveDevice(std::string_view wanted, const std::vector<het_device_
     }
   }
   for (const het_device_info& device : all) {
-    if ((device.flags & HET_DEVICE_USABLE) != 0) {
+    if (RunsKernels(device)) {
       usable.push_back(device);
     }
   }
@@ -242,7 +249,7 @@ std::vector<Slice> AcquireDefault(const het::api::Session& session, uint64_t def
   std::vector<std::pair<std::string, bool>> order;  // usable devices: the native one of a CPU first
   for (const bool native : {true, false}) {
     for (const het_device_info& device : devices) {
-      const bool wanted = (device.flags & HET_DEVICE_USABLE) != 0 &&
+      const bool wanted = RunsKernels(device) &&
                           (device.flags & (HET_DEVICE_SIMULATED | HET_DEVICE_VIRTUAL_TIME)) == 0;
       if (wanted && (std::string_view(device.backend) == "cpu") == native) {
         order.emplace_back(device.id, native);

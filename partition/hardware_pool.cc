@@ -215,6 +215,10 @@ std::optional<Slice> HardwarePool::Book(const DeviceInfo& device, const SliceReq
   const bool held_by_driver = device.can_sub_divide || slice.cores.size() == device.cores.size();
   slice.isolation =
       !slice.time_shared && held_by_driver ? Isolation::kDriver : Isolation::kCooperative;
+  // A MIG instance that nobody else has a booked part of.
+  if (booked && request.share.parts() == Share::kWhole && device.attributes.contains("mig")) {
+    slice.isolation = Isolation::kHardware;
+  }
   if (slice.time_shared || slice.cores.empty()) AddShared(device, slice.share, slice.policy, false);
   used_memory_bytes_ += slice.memory_bytes;
   used_memory_by_device_[device.uuid] += slice.memory_bytes;

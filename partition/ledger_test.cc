@@ -246,6 +246,19 @@ TEST(Ledger, RoundsASubDividedShareToUnitsAndSaysWhenItIsInexact) {
   EXPECT_EQ((*slices)[2].compute_units, 1u);
 }
 
+TEST(Ledger, TheWholeOfAMigInstanceIsHeldByHardware) {
+  DeviceInfo instance = Device("mig", kGiB);
+  instance.attributes["mig"] = "the card";
+  Ledger ledger = LedgerOf({instance});
+  const auto part = ledger.TryAcquire({Ask("mig", 40, 1)});
+  ASSERT_TRUE(part.ok());
+  EXPECT_EQ((*part)[0].isolation, Isolation::kCooperative);
+  ASSERT_TRUE(ledger.Release((*part)[0].id).ok());
+  const auto whole = ledger.TryAcquire({Ask("mig", 100, 1)});
+  ASSERT_TRUE(whole.ok());
+  EXPECT_EQ((*whole)[0].isolation, Isolation::kHardware);
+}
+
 TEST(Ledger, AdoptsWhatWasGrantedBefore) {
   Ledger before = LedgerOf({CpuDevice("cpu", {0, 1, 2, 3}, kGiB)});
   const auto first = before.TryAcquire({Ask("cpu", 25, 1)});

@@ -1,5 +1,6 @@
 // The C ABI: memory, timelines, programs, queues. See include/het/het.h.
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "runtime/api_util.h"
@@ -188,6 +189,11 @@ het_status het_program_build(het_lease* lease, const het_program_source* source,
       }
       form.native.push_back({in.native[i].name, in.native[i].function});
     }
+    if (in.graph == nullptr && in.graph_bytes > 0) {
+      return absl::InvalidArgumentError("source.graph is NULL");
+    }
+    form.graph.assign(static_cast<const char*>(in.graph), in.graph_bytes);
+    form.built_in = absl::StrSplit(Text(in.built_in), ';', absl::SkipWhitespace());
     HET_ASSIGN_OR_RETURN(Device * device, handle->device());
     HET_ASSIGN_OR_RETURN(Ref<Program> built, device->Build(form));
     *program = ToC<het_program>(MakeRef<ProgramHandle>(Ref<LeaseHandle>(handle), std::move(built)));
@@ -209,9 +215,10 @@ het_status het_program_kernel(het_program* program, const char* name, het_kernel
 
 het_kernel_form het_kernel_get_form(const het_kernel* kernel) {
   if (kernel == nullptr) return HET_FORM_NATIVE;
-  return reinterpret_cast<const Kernel*>(kernel)->form() == KernelForm::kPortable
-             ? HET_FORM_PORTABLE
-             : HET_FORM_NATIVE;
+  static_assert(int{HET_FORM_PORTABLE} == static_cast<int>(KernelForm::kPortable) &&
+                int{HET_FORM_GRAPH} == static_cast<int>(KernelForm::kGraph) &&
+                int{HET_FORM_BUILT_IN} == static_cast<int>(KernelForm::kBuiltIn));
+  return static_cast<het_kernel_form>(reinterpret_cast<const Kernel*>(kernel)->form());
 }
 
 // ---- queues ----
@@ -329,6 +336,38 @@ het_status het_queue_launch(het_queue* queue, const het_launch* launch, const he
     SyncIn fences;
     HET_RETURN_IF_ERROR(fences.Read(sync));
     return (*handle)->Submit(out, fences.sync());
+  });
+}
+
+het_status het_queue_multiply(het_queue* queue, const het_matrix_product* product,
+                              const het_sync* sync) {
+  return Guard([&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));
+    HET_ASSIGN_OR_RETURN(const het_matrix_product in, CopyIn(product));
+    if (in.type < HET_MATRIX_F32 || in.type > HET_MATRIX_BF16) {
+      return absl::InvalidArgumentError(absl::StrCat("product.type is ", in.type));
+    }
+    MatrixProduct out{.type = static_cast<MatrixType>(in.type),
+                      .rows = in.rows,
+                      .n_in = in.n_in,
+                      .n_out = in.n_out,
+                      .accumulate = in.accumulate != 0,
+                      .w = {},
+                      .x = {},
+                      .y = {}};
+    const struct {
+      const het_buffer_arg& from;
+      BufferArg& to;
+      const char* name;
+    } operands[] = {{in.w, out.w, "w"}, {in.x, out.x, "x"}, {in.y, out.y, "y"}};
+    for (const auto& [from, to, name] : operands) {
+      const auto buffer = FromC<BufferHandle>(from.buffer);
+      if (!buffer.ok()) return Annotate(buffer.status(), absl::StrCat("product.", name));
+      to = {&***buffer, from.offset};
+    }
+    SyncIn fences;
+    HET_RETURN_IF_ERROR(fences.Read(sync));
+    return (*handle)->Multiply(out, fences.sync());
   });
 }
 

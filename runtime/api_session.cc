@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "runtime/api_util.h"
 #include "runtime/channel.h"
+#include "runtime/isolation/driver.h"
 #include "runtime/lease.h"
 #include "runtime/session.h"
 
@@ -26,6 +27,7 @@ het_device_info Describe(const Session::Row& row) {
       info.simulated && mode != info.attributes.end() && mode->second == "timing") {
     out.flags |= HET_DEVICE_VIRTUAL_TIME;
   }
+  if (info.attributes.contains("runs")) out.flags |= HET_DEVICE_FIXED_FUNCTION;
   out.compute_units = info.compute_units;
   out.memory_bytes = info.memory_bytes;
   out.free_memory_bytes = row.free.memory_bytes;
@@ -117,6 +119,7 @@ het_status het_session_open(const het_session_options* options, het_session** se
   return Guard([&]() -> absl::Status {
     if (session == nullptr) return NullOutput("session");
     SessionOptions open;
+    open.isolate = isolation::IsolatedByEnvironment();
     if (options != nullptr) {
       HET_ASSIGN_OR_RETURN(const het_session_options in, CopyIn(options));
       constexpr uint32_t kKnown = HET_SESSION_EMBEDDED | HET_SESSION_FALLBACK;
@@ -130,6 +133,7 @@ het_status het_session_open(const het_session_options* options, het_session** se
       open.socket = Text(in.socket);
       open.simulate = Text(in.simulate);
       open.tenant = Text(in.tenant);
+      open.isolate = in.isolate != nullptr ? in.isolate : isolation::IsolatedByEnvironment();
       if (!open.simulate.empty() && in.flags == 0) {
         return absl::InvalidArgumentError(
             "simulated devices of a program's own need an embedded session "
@@ -180,6 +184,7 @@ het_status het_acquire(het_session* session, const het_slice_request* requests, 
     }
     HET_RETURN_IF_ERROR(CheckStructSize(requests));
     std::vector<SliceRequest> asked;
+    std::vector<Isolation> held_by;
     const auto* at = reinterpret_cast<const char*>(requests);
     for (size_t i = 0; i < count; ++i, at += requests->struct_size) {
       HET_ASSIGN_OR_RETURN(const het_slice_request in,
@@ -192,10 +197,18 @@ het_status het_acquire(het_session* session, const het_slice_request* requests, 
             absl::StrCat("slices[", i, "].priority is ", in.priority));
       }
       constexpr Priority kPriorities[] = {Priority::kNormal, Priority::kHigh, Priority::kBatch};
+      if (in.isolation_at_least < HET_ISOLATION_ANY ||
+          in.isolation_at_least > HET_ISOLATION_HARDWARE) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("slices[", i, "].isolation_at_least is ", in.isolation_at_least));
+      }
+      constexpr Isolation kIsolations[] = {Isolation::kCooperative, Isolation::kDriver,
+                                           Isolation::kHardware};
       asked.push_back({Text(in.device), Share::OfParts(in.share), in.memory_bytes,
                        static_cast<Policy>(in.policy), kPriorities[in.priority], Text(in.name)});
+      held_by.push_back(kIsolations[in.isolation_at_least]);
     }
-    HET_ASSIGN_OR_RETURN(std::vector<Ref<LeaseHandle>> granted, handle->Acquire(asked));
+    HET_ASSIGN_OR_RETURN(std::vector<Ref<LeaseHandle>> granted, handle->Acquire(asked, held_by));
     for (size_t i = 0; i < count; ++i) leases[i] = ToC<het_lease>(std::move(granted[i]));
     return absl::OkStatus();
   });
@@ -219,7 +232,12 @@ het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities) {
                   int{HET_CAN_WRAP_HOST} == int{kWrapsHostMemory} &&
                   int{HET_CAN_NATIVE_HANDLES} == int{kNativeHandles} &&
                   int{HET_HAS_VIRTUAL_TIME} == int{kVirtualTime} &&
-                  int{HET_HAS_NO_DATA} == int{kNoData});
+                  int{HET_HAS_NO_DATA} == int{kNoData} &&
+                  int{HET_CAN_COPY_PEERS} == int{kPeerCopies} &&
+                  int{HET_HAS_POOL_MEMORY} == int{kPoolMemory} &&
+                  int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices} &&
+                  int{HET_CAN_RUN_GRAPHS} == int{kRunsGraphs} &&
+                  int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn});
     HET_ASSIGN_OR_RETURN(LeaseHandle * handle, FromC<LeaseHandle>(lease));
     if (capabilities == nullptr) return NullOutput("capabilities");
     HET_ASSIGN_OR_RETURN(const Device* device, handle->device());

@@ -60,6 +60,7 @@ HET_STRUCT(het_lease_info, memory_used_bytes);
 HET_STRUCT(het_program_source, options);
 HET_STRUCT(het_sync, signal);
 HET_STRUCT(het_launch, flops);
+HET_STRUCT(het_matrix_product, accumulate);
 HET_STRUCT(het_plan_problem, link_ms);
 HET_STRUCT(het_stage, output_capacity);
 HET_STRUCT(het_pipeline_options, in_flight);

@@ -38,7 +38,7 @@ absl::StatusOr<std::vector<protocol::DeviceRow>> EmbeddedBroker::ListDevices(boo
 }
 
 absl::StatusOr<std::vector<Lease>> EmbeddedBroker::Acquire(absl::Span<const SliceRequest> requests,
-                                                           const std::string& tenant) {
+                                                           Isolation, const std::string& tenant) {
   for (const SliceRequest& request : requests) {
     if (request.name.empty()) continue;
     return absl::NotFoundError(absl::StrCat("there is no slice \"", request.name,
@@ -111,11 +111,13 @@ absl::StatusOr<std::vector<protocol::DeviceRow>> DaemonBroker::ListDevices(bool 
 }
 
 absl::StatusOr<std::vector<Lease>> DaemonBroker::Acquire(absl::Span<const SliceRequest> requests,
+                                                         Isolation apart,
                                                          const std::string& tenant) {
   protocol::AcquireRequest request;
   request.terms.tenant = tenant;
   request.terms.holder = Holder::kProcess;
   request.terms.confirm = true;
+  if (apart != Isolation::kCooperative) request.terms.isolation_at_least = apart;
   request.slices.assign(requests.begin(), requests.end());
   return client_->Acquire(std::move(request));
 }

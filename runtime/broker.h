@@ -31,8 +31,10 @@ class Broker {
   virtual ~Broker() = default;
   // Every device and what is free of it. `rescan`: look at the machine again first.
   virtual absl::StatusOr<std::vector<protocol::DeviceRow>> ListDevices(bool rescan) = 0;
-  // All or none, confirmed; the leases end with this process.
+  // All or none, confirmed; the leases end with this process. `apart`: what must keep them from
+  // slices of other users; kCooperative: as the daemon has it.
   virtual absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
+                                                     Isolation apart,
                                                      const std::string& tenant) = 0;
   virtual absl::Status Release(const Lease& lease) = 0;
   // This process's seat in the arbiter of a lease; null when the daemon has none to give.
@@ -46,7 +48,7 @@ class EmbeddedBroker final : public Broker {
 
   absl::StatusOr<std::vector<protocol::DeviceRow>> ListDevices(bool rescan) override;
   absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
-                                             const std::string& tenant) override;
+                                             Isolation apart, const std::string& tenant) override;
   absl::Status Release(const Lease& lease) override;
   absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) override;
 
@@ -68,7 +70,7 @@ class DaemonBroker final : public Broker {
 
   absl::StatusOr<std::vector<protocol::DeviceRow>> ListDevices(bool rescan) override;
   absl::StatusOr<std::vector<Lease>> Acquire(absl::Span<const SliceRequest> requests,
-                                             const std::string& tenant) override;
+                                             Isolation apart, const std::string& tenant) override;
   absl::Status Release(const Lease& lease) override;
   absl::StatusOr<std::shared_ptr<ArbiterSeat>> Attach(const Lease& lease) override;
 

@@ -92,6 +92,8 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Create(LeaseHandle* from, cons
     route = Route::kWrite;
   } else if (see_destination) {
     route = Route::kRead;
+  } else if (source->Reaches(*destination)) {
+    route = Route::kPeer;
   }
   std::unique_ptr<Channel> channel(new Channel(route, capacity));
   if (route == Route::kShared) return channel;
@@ -99,7 +101,7 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Create(LeaseHandle* from, cons
   // one.
   const bool write = route == Route::kWrite || route == Route::kReadWrite ||
                      (route == Route::kHostCopy && to != nullptr);
-  const bool read = route == Route::kRead || route == Route::kReadWrite ||
+  const bool read = route == Route::kRead || route == Route::kPeer || route == Route::kReadWrite ||
                     (route == Route::kHostCopy && to == nullptr && from != nullptr);
   if (read) {
     HET_ASSIGN_OR_RETURN(channel->read_,
@@ -108,6 +110,7 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Create(LeaseHandle* from, cons
   if (write) {
     HET_ASSIGN_OR_RETURN(channel->write_, Lane::Create(Ref<LeaseHandle>(to), QueueKind::kTransfer));
   }
+  if (route == Route::kPeer) channel->reached_ = Ref<LeaseHandle>(to);
   if (route == Route::kReadWrite && capacity > 0) {
     HET_RETURN_IF_ERROR(channel->MakeStaging(*source, from->info().numa_node, slots));
   }
@@ -149,7 +152,8 @@ int Channel::hops() const {
 }
 
 bool Channel::OnSource(int hop) const {
-  return route_ == Route::kRead || (route_ == Route::kReadWrite && hop == 0) ||
+  return route_ == Route::kRead || route_ == Route::kPeer ||
+         (route_ == Route::kReadWrite && hop == 0) ||
          (route_ == Route::kHostCopy && write_ == nullptr);
 }
 
@@ -166,7 +170,13 @@ std::optional<absl::Status> Channel::Start(int hop, uint32_t slot, const Place& 
     return absl::OkStatus();
   }
   std::byte* staged = StagedAt(slot);
-  if (OnSource(hop)) {
+  if (route_ == Route::kPeer) {
+    read_->Submit(
+        [&](QueueHandle& queue, const Fence& signal) {
+          return queue->Copy(*from.buffer, 0, *to.buffer, 0, bytes, Sync{{}, signal});
+        },
+        std::move(done));
+  } else if (OnSource(hop)) {
     void* target = staged != nullptr ? staged : to.address();
     read_->Submit(
         [&](QueueHandle& queue, const Fence& signal) {

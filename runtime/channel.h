@@ -6,7 +6,8 @@
 //               write or read
 //   write       the host can address the source: the destination's transfer queue takes it
 //   read        the host can address the destination: the source's transfer queue puts it there
-//   read-write  two hops through staging memory of the channel
+//   peer        the source's transfer queue reaches the destination's memory: one copy on the
+//   devices read-write  two hops through staging memory of the channel
 //
 // A hop works on one device and is asynchronous; the caller starts the second when the first is
 // done (it may belong to another driver). Staging memory is a memfd, so that an end may one day
@@ -47,7 +48,7 @@ class StagingMemory {
 
 class Channel {
  public:
-  enum class Route { kShared, kHostCopy, kWrite, kRead, kReadWrite };
+  enum class Route { kShared, kHostCopy, kWrite, kRead, kPeer, kReadWrite };
 
   // One end of a transfer: a device's buffer, or host memory.
   struct Place {
@@ -82,6 +83,7 @@ class Channel {
 
   const Route route_;
   const uint64_t capacity_;
+  Ref<LeaseHandle> reached_;     // peer: keeps the destination open
   std::unique_ptr<Lane> read_;   // on the source
   std::unique_ptr<Lane> write_;  // on the destination
   // Read-write only, one of both. After the lanes: they keep the device open.

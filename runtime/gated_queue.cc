@@ -109,6 +109,15 @@ absl::Status GatedQueue::DoSubmit(const Launch& launch, const Sync& sync) {
                sync.signal});
 }
 
+absl::Status GatedQueue::DoMultiply(const MatrixProduct& product, const Sync& sync) {
+  return Take({[product, w = Ref<Buffer>(product.w.buffer), x = Ref<Buffer>(product.x.buffer),
+                y = Ref<Buffer>(product.y.buffer)](Queue& queue, const Sync& with) {
+                 return queue.Multiply(product, with);
+               },
+               {sync.waits.begin(), sync.waits.end()},
+               sync.signal});
+}
+
 absl::Status GatedQueue::DoBarrier(const Sync& sync) {
   return Take({[](Queue& queue, const Sync& with) { return queue.Barrier(with); },
                {sync.waits.begin(), sync.waits.end()},

@@ -57,6 +57,7 @@ class GatedQueue final : public Queue {
   absl::Status DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
                       const Sync& sync) override;
   absl::Status DoSubmit(const Launch& launch, const Sync& sync) override;
+  absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync) override;
   absl::Status DoBarrier(const Sync& sync) override;
   absl::Status DoFlush() override;
 

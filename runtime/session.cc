@@ -36,10 +36,16 @@ std::string ProfileOf(const DeviceInfo& info) {
 
 }  // namespace
 
-Session::Session(std::unique_ptr<Broker> broker, bool embedded, std::string tenant)
-    : Handle(kKind), broker_(std::move(broker)), embedded_(embedded), tenant_(std::move(tenant)) {}
+Session::Session(std::unique_ptr<Broker> broker, bool embedded, std::string tenant,
+                 std::string isolate)
+    : Handle(kKind),
+      broker_(std::move(broker)),
+      embedded_(embedded),
+      tenant_(std::move(tenant)),
+      isolate_(std::move(isolate)) {}
 
 absl::StatusOr<Ref<Session>> Session::Open(const SessionOptions& options) {
+  HET_RETURN_IF_ERROR(isolation::CheckIsolated(options.isolate));
   const std::string tenant = options.tenant.empty() ? UserName() : options.tenant;
   std::unique_ptr<Broker> broker;
   bool embedded = options.mode == SessionOptions::Mode::kEmbedded;
@@ -58,7 +64,7 @@ absl::StatusOr<Ref<Session>> Session::Open(const SessionOptions& options) {
   if (embedded) {
     HET_ASSIGN_OR_RETURN(broker, EmbeddedBroker::Create(options.simulate));
   }
-  Ref<Session> session(new Session(std::move(broker), embedded, tenant));
+  Ref<Session> session(new Session(std::move(broker), embedded, tenant, options.isolate));
   HET_RETURN_IF_ERROR(session->List(false));
   return session;
 }
@@ -99,9 +105,36 @@ absl::StatusOr<Session::Row> Session::device(size_t index) const {
   return rows_[index];
 }
 
+absl::Status Session::TooLittleIsolation(const Slice& slice, Isolation asked) const {
+  absl::MutexLock lock(&mutex_);
+  const DeviceInfo* info = nullptr;
+  for (const Row& row : rows_) {
+    if (row.info->uuid == slice.device) info = row.info;
+  }
+  std::string what_would =
+      "its driver does not divide it, so its slices take turns by het's arbiter";
+  if (info != nullptr && !info->cores.empty()) {
+    what_would = absl::StrCat("a share of whole cores of its ", info->cores.size(),
+                              " is held by the driver");
+  } else if (info != nullptr && info->can_sub_divide) {
+    what_would = absl::StrCat("a share of whole units of its ", info->compute_units,
+                              ", with guaranteed or capped policy, is held by the driver");
+  }
+  if (asked == Isolation::kHardware) {
+    what_would =
+        "only the whole of a partition that the vendor's own tool made (a MIG instance) is";
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("asked for isolation of at least \"", IsolationName(asked), "\" for ",
+                   FormatShare(slice.share), " of ", info == nullptr ? slice.device : info->name,
+                   "; that slice would be \"", IsolationName(slice.isolation), "\": ", what_would));
+}
+
 absl::StatusOr<std::vector<Ref<LeaseHandle>>> Session::Acquire(
-    absl::Span<const SliceRequest> requests) {
-  HET_ASSIGN_OR_RETURN(std::vector<Lease> grants, broker_->Acquire(requests, tenant_));
+    absl::Span<const SliceRequest> requests, absl::Span<const Isolation> held_by) {
+  Isolation strictest = Isolation::kCooperative;
+  for (const Isolation one : held_by) strictest = std::min(strictest, one);  // hardware is first
+  HET_ASSIGN_OR_RETURN(std::vector<Lease> grants, broker_->Acquire(requests, strictest, tenant_));
   const auto give_back = [&](absl::Status why) {
     for (const Lease& grant : grants) broker_->Release(grant).IgnoreError();
     return why;
@@ -109,6 +142,11 @@ absl::StatusOr<std::vector<Ref<LeaseHandle>>> Session::Acquire(
   if (grants.size() != requests.size()) {
     return give_back(absl::InternalError(
         absl::StrCat("asked ", requests.size(), " slices, got ", grants.size(), " leases")));
+  }
+  for (size_t i = 0; i < held_by.size(); ++i) {
+    const Slice& slice = grants[i].slice;
+    if (slice.isolation <= held_by[i]) continue;
+    return give_back(TooLittleIsolation(slice, held_by[i]));
   }
   std::vector<Ref<LeaseHandle>> leases;
   {
@@ -168,7 +206,7 @@ absl::StatusOr<Driver*> Session::DriverFor(const DeviceInfo& device) {
   absl::MutexLock lock(&drivers_mutex_);
   std::unique_ptr<Driver>& driver = drivers_[{device.backend, profile}];
   if (driver == nullptr) {
-    HET_ASSIGN_OR_RETURN(driver, isolation::IsIsolated(device.backend)
+    HET_ASSIGN_OR_RETURN(driver, isolation::IsIsolated(isolate_, device.backend)
                                      ? isolation::CreateIsolatedDriver(device.backend, options)
                                      : CreateDriver(device.backend, options));
   }

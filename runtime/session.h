@@ -32,6 +32,7 @@ struct SessionOptions {
   std::string socket;
   std::string simulate;
   std::string tenant;
+  std::string isolate;  // backends in worker processes: "cuda,hip", "all"; empty: none
 };
 
 class Session final : public Handle {
@@ -55,7 +56,10 @@ class Session final : public Handle {
   absl::StatusOr<Row> device(size_t index) const;
 
   // All or none, in the order of the requests. Opens no device.
-  absl::StatusOr<std::vector<Ref<LeaseHandle>>> Acquire(absl::Span<const SliceRequest> requests);
+  // `held_by`: what must hold each of them at least; empty: whatever does. FailedPrecondition where
+  // it would be less, with what is there.
+  absl::StatusOr<std::vector<Ref<LeaseHandle>>> Acquire(absl::Span<const SliceRequest> requests,
+                                                        absl::Span<const Isolation> held_by = {});
 
   // For leases: the driver that opens this device, loaded on first use with the cores of all leases
   // on its backend; and the end of a lease.
@@ -70,13 +74,15 @@ class Session final : public Handle {
   const CalibrationCache& calibrations() const { return calibrations_; }
 
  private:
-  Session(std::unique_ptr<Broker> broker, bool embedded, std::string tenant);
+  Session(std::unique_ptr<Broker> broker, bool embedded, std::string tenant, std::string isolate);
   absl::Status List(bool rescan);
+  absl::Status TooLittleIsolation(const Slice& slice, Isolation asked) const;
   Row Keep(const protocol::DeviceRow& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::unique_ptr<Broker> broker_;
   const bool embedded_;
   const std::string tenant_;
+  const std::string isolate_;
   const CalibrationCache calibrations_;
 
   mutable absl::Mutex mutex_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "devices/conformance/performance.h"
 #include "devices/conformance/suite.h"
 
 namespace het::conformance {
@@ -15,7 +16,7 @@ namespace {
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (auto cases : {DiscoveryCases, MemoryCases, CopyCases, QueueCases, TimelineCases, KernelCases,
-                     ThreadCases}) {
+                     ThreadCases, PeerCases, MatrixCases, GraphCases}) {
     for (const Case& one : cases()) all.push_back(one);
   }
   return all;
@@ -173,10 +174,29 @@ class ListsTest : public testing::Test {
   const std::shared_ptr<Session> session_;
 };
 
+std::vector<std::shared_ptr<Session>>& Sessions() {
+  static auto* const sessions = new std::vector<std::shared_ptr<Session>>;
+  return *sessions;
+}
+
 }  // namespace
+
+int RunPerformance() {
+  int failures = 0;
+  Meter::PrintHead();
+  for (const std::shared_ptr<Session>& session : Sessions()) {
+    absl::Status status = session->Start();
+    if (status.ok()) status = PrintPerformance(session->device());
+    if (status.ok()) continue;
+    std::printf("%s: %s\n", session->backend().name.c_str(), status.ToString().c_str());
+    if (session->backend().required || !absl::IsUnavailable(status)) ++failures;
+  }
+  return failures;
+}
 
 bool Join(Backend backend) {
   const auto session = std::make_shared<Session>(std::move(backend));
+  Sessions().push_back(session);
   const std::string prefix = session->backend().name + "/";
   testing::RegisterTest((prefix + "Lists").c_str(), "NameTestsAndReasons", nullptr, nullptr,
                         __FILE__, __LINE__,

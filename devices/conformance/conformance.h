@@ -19,7 +19,9 @@
 //   het_test(opencl_conformance_test SRCS opencl_conformance_test.cc
 //            DEPS het_backend_opencl het_conformance TIMEOUT 120)
 //
-// gtest_main is enough. A test's full name is `<name>/<Suite>.<Test>`; the lists use
+// main comes with the library (main.cc): with --performance the program prints how fast the
+// devices are (performance.h) instead of testing them. A test's full name is
+// `<name>/<Suite>.<Test>`; the lists use
 // `<Suite>.<Test>` and may use * and ?. Several devices join with several calls (in one file or
 // more).
 //
@@ -63,12 +65,18 @@ struct Backend {
   std::vector<Excuse> unsupported = {};
   // Run, and must fail.
   std::vector<Excuse> expected_failures = {};
+  // For devices with kRunsGraphs: a compiled graph of one input x (f32, 4 rows of 8) and one
+  // output, relu(x w^T + b), with w[o][i] = (o + 1) (i - 3) / 4 (3 rows of 8) and b[o] = o - 1.
+  std::string graph = {};
   // false: where create_driver says Unavailable, the tests are skipped.
   bool required = true;
 };
 
 // Registers every test for `backend`. Always true, to be called from a static initialiser.
 bool Join(Backend backend);
+
+// --performance: prints the figures of every joined device; the number of those that failed.
+int RunPerformance();
 
 }  // namespace het::conformance
 

@@ -68,8 +68,8 @@ void OpensTwice(Fixture& t) {
 }
 
 void SaysWhatItRuns(Fixture& t) {
-  EXPECT_TRUE(t.device.Can(kRunsNative) || t.device.Can(kRunsPortable));
-  EXPECT_TRUE(t.device.Can(t.backend.form == KernelForm::kNative ? kRunsNative : kRunsPortable));
+  constexpr Capability kOf[] = {kRunsNative, kRunsPortable, kRunsGraphs, kRunsBuiltIn};
+  EXPECT_TRUE(t.device.Can(kOf[static_cast<int>(t.backend.form)]));
 }
 
 void HandsOutNativeHandles(Fixture& t) {

@@ -125,10 +125,46 @@ void MemoryIsBackWhenTheSignalIsSeen(Fixture& t) {
   }
 }
 
+void TakingAndFreeingWaitsForNobody(Fixture& t) {
+  if (!t.device.Can(kPoolMemory)) return;
+  const Ref<Program> program = t.NewProgram();
+  const std::unique_ptr<Queue> queue = t.NewQueue();
+  constexpr uint32_t kCount = 1 << 20;
+  const Ref<Buffer> buffer = t.NewBuffer(kCount * 4);
+  const BufferArg buffers[] = {{buffer.get(), 0}};
+  const StepParams params{1, kCount};
+  Launch launch;
+  launch.kernel = Must(program->GetKernel("step"), "GetKernel");
+  launch.groups[0] = kCount / 256;
+  launch.group_size[0] = 256;
+  launch.buffers = buffers;
+  launch.params = BytesOf(params);
+  const Ref<Timeline> done = t.NewTimeline();
+  uint64_t value = 0;
+  const auto work = [&](int launches) {
+    for (int i = 0; i < launches; ++i) {
+      Must(queue->Submit(launch, {{}, i + 1 == launches ? Fence{done, ++value} : Fence{}}),
+           "Submit");
+    }
+    Must(queue->Flush(), "Flush");
+  };
+  // Twice as much each time until the work outlasts the memory calls, as it does when those do not
+  // wait for it.
+  for (int launches = 16; launches <= 1 << 14; launches *= 2) {
+    work(launches);
+    for (int i = 0; i < 3; ++i) t.NewBuffer(65536);
+    const bool still_running = done->value() < value;
+    t.Await(*done, value);
+    if (still_running) return;
+  }
+  ADD_FAILURE() << "taking and freeing memory waited for the queue's work every time";
+}
+
 }  // namespace
 
 std::vector<Case> MemoryCases() {
   return {
+      {"Memory", "TakingAndFreeingWaitsForNobody", TakingAndFreeingWaitsForNobody},
       {"Memory", "RefusesZeroBytes", RefusesZeroBytes},
       {"Memory", "AllocatesAnySize", AllocatesAnySize},
       {"Memory", "RefusesMoreThanThereIs", RefusesMoreThanThereIs},

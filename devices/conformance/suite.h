@@ -105,6 +105,9 @@ std::vector<Case> QueueCases();
 std::vector<Case> TimelineCases();
 std::vector<Case> KernelCases();
 std::vector<Case> ThreadCases();
+std::vector<Case> PeerCases();
+std::vector<Case> MatrixCases();
+std::vector<Case> GraphCases();
 
 }  // namespace het::conformance
 

@@ -21,6 +21,7 @@ using CUmodule = struct CUmoduleOpaque*;
 using CUfunction = struct CUfunctionOpaque*;
 using CUgreenCtx = struct CUgreenCtxOpaque*;
 using CUdevResourceDesc = struct CUdevResourceDescOpaque*;
+using CUmemoryPool = struct CUmemoryPoolOpaque*;
 
 struct CUuuid {
   char bytes[16];
@@ -38,6 +39,23 @@ struct CUdevResource {
     CUdevSmResource sm;
     unsigned char oversize[48];
   };
+};
+
+struct CUmemLocation {
+  int type;
+  int id;
+};
+struct CUmemPoolProps {
+  int allocType;
+  int handleTypes;
+  CUmemLocation location;
+  void* win32SecurityAttributes;
+  size_t maxSize;
+  unsigned char reserved[56];
+};
+struct CUmemAccessDesc {
+  CUmemLocation location;
+  int flags;
 };
 
 enum : CUresult {
@@ -94,6 +112,7 @@ enum : int {  // CUdevice_attribute
   CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING = 41,
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+  CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED = 115,
   CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID = 134,
 };
 enum : int { CU_COMPUTEMODE_PROHIBITED = 2 };
@@ -104,6 +123,11 @@ enum : unsigned int {
   CU_GREEN_CTX_DEFAULT_STREAM = 1,
 };
 enum : int { CU_DEV_RESOURCE_TYPE_SM = 1 };
+enum : int {
+  CU_MEM_ALLOCATION_TYPE_PINNED = 1,
+  CU_MEM_LOCATION_TYPE_DEVICE = 1,
+  CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 3,
+};
 
 // Macros in cuda.h: a flag of cuMemHostAlloc, and the entries of cuLaunchKernel's `extra`.
 inline constexpr unsigned int kMemHostAllocPortable = 1;
@@ -156,6 +180,16 @@ inline void* const kLaunchParamBufferSize = reinterpret_cast<void*>(2);
      CUstream stream, void** parameters, void** extra))
 
 #define HET_CUDA_OPTIONAL(X)                                                                    \
+  X(cuStreamSynchronize, (CUstream stream))                                                     \
+  X(cuDeviceCanAccessPeer, (int* can, CUdevice device, CUdevice peer))                          \
+  X(cuMemcpyPeerAsync, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,                 \
+                        CUcontext from_context, size_t bytes, CUstream stream))                 \
+  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* properties))                   \
+  X(cuMemPoolDestroy, (CUmemoryPool pool))                                                      \
+  X(cuMemPoolSetAccess, (CUmemoryPool pool, const CUmemAccessDesc* access, size_t count))       \
+  X(cuMemAllocFromPoolAsync,                                                                    \
+    (CUdeviceptr * address, size_t bytes, CUmemoryPool pool, CUstream stream))                  \
+  X(cuMemFreeAsync, (CUdeviceptr address, CUstream stream))                                     \
   X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                       \
   X(cuFuncGetParamInfo, (CUfunction function, size_t index, size_t * offset, size_t * bytes))   \
   X(cuDeviceGetDevResource, (CUdevice device, CUdevResource * resource, int type))              \

@@ -78,6 +78,10 @@ HET_VALUE(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)
 HET_VALUE(CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING)
 HET_VALUE(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
 HET_VALUE(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+HET_VALUE(CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)
+HET_VALUE(CU_MEM_ALLOCATION_TYPE_PINNED)
+HET_VALUE(CU_MEM_LOCATION_TYPE_DEVICE)
+HET_VALUE(CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
 HET_VALUE(CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID)
 HET_VALUE(CU_COMPUTEMODE_PROHIBITED)
 HET_VALUE(CU_STREAM_NON_BLOCKING)
@@ -90,6 +94,11 @@ static_assert(sizeof(het::cuda::CUuuid) == sizeof(::CUuuid));
 static_assert(sizeof(het::cuda::CUdevResource) == sizeof(::CUdevResource));
 static_assert(offsetof(het::cuda::CUdevResource, sm) == offsetof(::CUdevResource, sm));
 static_assert(sizeof(het::cuda::CUdevSmResource) == sizeof(::CUdevSmResource));
+static_assert(sizeof(het::cuda::CUmemPoolProps) == sizeof(::CUmemPoolProps));
+static_assert(offsetof(het::cuda::CUmemPoolProps, location) ==
+              offsetof(::CUmemPoolProps, location));
+static_assert(offsetof(het::cuda::CUmemPoolProps, maxSize) == offsetof(::CUmemPoolProps, maxSize));
+static_assert(sizeof(het::cuda::CUmemAccessDesc) == sizeof(::CUmemAccessDesc));
 static_assert(sizeof(het::cuda::CUdeviceptr) == sizeof(::CUdeviceptr));
 
 TEST(CudaAbi, LaunchArgumentsHaveTheirMarks) {

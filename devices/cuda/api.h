@@ -27,6 +27,14 @@ struct Api {
            cuGreenCtxDestroy != nullptr && cuCtxFromGreenCtx != nullptr &&
            cuGreenCtxStreamCreate != nullptr;
   }
+  bool has_pools() const {
+    return cuMemPoolCreate != nullptr && cuMemPoolDestroy != nullptr &&
+           cuMemPoolSetAccess != nullptr && cuMemAllocFromPoolAsync != nullptr &&
+           cuMemFreeAsync != nullptr && cuStreamSynchronize != nullptr;
+  }
+  bool has_peers() const {
+    return cuDeviceCanAccessPeer != nullptr && cuMemcpyPeerAsync != nullptr;
+  }
 };
 
 struct Nvrtc {

@@ -114,6 +114,19 @@ TEST(CudaDriver, ShowsEightCardsWithTheSameUuidsInAnyOrder) {
   EXPECT_EQ(lines(forward), lines(backward));
 }
 
+TEST(CudaDriver, LeavesACardThatIsTooOldOutAndUsesTheOneBesideIt) {
+  InChild("devices=2;capability.0=50", [] {
+    const auto driver = *CreateDriver({});
+    const std::vector<DeviceInfo> infos = *driver->Enumerate();
+    ASSERT_EQ(infos.size(), 2u);
+    EXPECT_EQ(infos[0].state, DeviceState::kUnsupported);
+    EXPECT_TRUE(absl::StrContains(infos[0].reason, "5.0")) << infos[0].reason;
+    EXPECT_EQ(driver->Open(infos[0].uuid, {}).status().code(),
+              absl::StatusCode::kFailedPrecondition);
+    EXPECT_TRUE(driver->Open(infos[1].uuid, {}).ok());
+  });
+}
+
 TEST(CudaDriver, AdoptsMigInstances) {
   InChild("devices=2;mig.0=3;memory=3GiB", [] {
     const auto driver = CreateDriver({});
@@ -210,16 +223,17 @@ TEST(CudaSensors, ACardThatIsLostSaysSo) {
 }
 
 struct Running {
-  std::unique_ptr<Driver> driver;
+  std::shared_ptr<Driver> driver;
   std::unique_ptr<Device> device;
   std::unique_ptr<Queue> queue;
   Ref<Timeline> done;
   Ref<Buffer> buffer;
 };
 
-Running Start(size_t index = 0) {
+// `beside`: on the same driver.
+Running Start(size_t index = 0, const Running* beside = nullptr) {
   Running it;
-  it.driver = *CreateDriver({});
+  it.driver = beside != nullptr ? beside->driver : std::shared_ptr<Driver>(*CreateDriver({}));
   it.device = *it.driver->Open((*it.driver->Enumerate())[index].uuid, {});
   it.queue = *it.device->CreateQueue(QueueKind::kCompute);
   it.done = *it.device->CreateTimeline();
@@ -255,8 +269,48 @@ TEST(CudaFaults, AnEccErrorIsNamed) {
   });
 }
 
+TEST(CudaMemory, ComesFromAPoolWhereTheDriverHasOne) {
+  // With a pool the plain entry points are not called; without, nothing else is.
+  for (const bool pools : {true, false}) {
+    InChild(pools ? "fault=cuMemAlloc_v2:oom" : "pools=0;fault=cuMemAllocFromPoolAsync:oom",
+            [pools] {
+              Running it = Start();
+              EXPECT_EQ(it.device->Can(kPoolMemory), pools);
+              EXPECT_TRUE(FillAndWait(it, 1).ok());
+              it.buffer = nullptr;
+              EXPECT_EQ(it.device->allocated_bytes(), 0u);
+              // What was freed is free for others at once.
+              const uint64_t most = it.device->info().memory_bytes;
+              for (int i = 0; i < 3; ++i) EXPECT_TRUE(it.device->Allocate(most).ok()) << i;
+            });
+  }
+}
+
+TEST(CudaPeers, AreReachedOnlyWhereTheDriverSaysSo) {
+  for (const bool peers : {true, false}) {
+    InChild(peers ? "devices=2" : "devices=2;peers=0", [peers] {
+      Running one = Start(0), other = Start(1, &one);
+      EXPECT_EQ(one.device->Reaches(*other.device), peers);
+      const absl::Status copied =
+          one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096, {{}, {one.done, 1}});
+      EXPECT_EQ(copied.ok(), peers) << copied;
+      EXPECT_EQ(one.done->Wait(1, absl::Seconds(peers ? 20 : 0)).ok(), peers);
+    });
+  }
+}
+
+TEST(CudaPeers, AFailureThatMeetsTheCopyIsItsQueues) {
+  InChild("devices=2;fault=cuMemcpyPeerAsync:lost:card=0", [] {
+    Running one = Start(0), other = Start(1, &one);
+    const absl::Status copied =
+        one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096, {{}, {one.done, 1}});
+    EXPECT_EQ(copied.code(), absl::StatusCode::kDataLoss) << copied;
+    EXPECT_TRUE(FillAndWait(other, 1).ok()) << "the other card goes on";
+  });
+}
+
 TEST(CudaFaults, ADriverWithoutMemoryIsResourceExhaustedAndGoesOn) {
-  InChild("fault=cuMemAlloc_v2:oom:after=1", [] {
+  InChild("fault=cuMemAllocFromPoolAsync:oom:after=1", [] {
     Running it = Start();
     const absl::Status status = it.device->Allocate(4096).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;

@@ -1,10 +1,13 @@
 #include "devices/cuda/gpu.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "devices/cuda/blas.h"
 #include "devices/cuda/compile.h"
+#include "devices/device.h"
 
 namespace het::cuda {
 namespace {
@@ -30,10 +33,46 @@ absl::StatusOr<std::unique_ptr<streams::Gpu>> CudaGpu::Open(const Api& api, cons
   const streams::Current current(*gpu);
   HET_CUDA_RETURN_IF_ERROR(
       api, api.cuCtxGetStreamPriorityRange(&gpu->least_priority_, &gpu->greatest_priority_), what);
+  HET_RETURN_IF_ERROR(gpu->MakePool());
   return gpu;
 }
 
+uint64_t CudaGpu::NextNumber() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;  // relaxed would do: only that they differ counts
+}
+
+absl::Status CudaGpu::MakePool() {
+  int supported = 0;
+  if (!api_.has_pools() ||
+      api_.cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED,
+                                found_.device) != CUDA_SUCCESS ||
+      supported == 0) {
+    return absl::OkStatus();
+  }
+  // Its threshold is 0: freed memory goes back to the driver with the next synchronisation.
+  CUmemPoolProps properties = {};
+  properties.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, found_.device};
+  HET_CUDA_RETURN_IF_ERROR(api_, NewStream(QueueKind::kTransfer, &memory_stream_),
+                           absl::StrCat("making the memory stream of ", found_.info.name));
+  HET_CUDA_RETURN_IF_ERROR(api_, api_.cuMemPoolCreate(&pool_, &properties),
+                           absl::StrCat("making the memory pool of ", found_.info.name));
+  return absl::OkStatus();
+}
+
+uint32_t CudaGpu::capabilities() const {
+  return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) |
+         (LoadCublas(api_.version).ok() ? kMultipliesMatrices : 0u);
+}
+
 CudaGpu::~CudaGpu() {
+  if (memory_stream_ != nullptr) {
+    const streams::Current current(*this);
+    if (pool_ != nullptr) api_.cuMemPoolDestroy(pool_);
+    DeleteStream(memory_stream_);
+  }
   if (part_.context == nullptr) {
     api_.cuDevicePrimaryCtxRelease_v2(found_.device);
   } else {
@@ -106,11 +145,22 @@ int CudaGpu::WaitFor(void* event, void* stream) {
 
 int CudaGpu::NewMemory(uint64_t bytes, streams::Address* address) {
   CUdeviceptr made = 0;
-  const CUresult error = api_.cuMemAlloc_v2(&made, bytes);
+  CUresult error = CUDA_SUCCESS;
+  if (pool_ == nullptr) {
+    error = api_.cuMemAlloc_v2(&made, bytes);
+  } else {
+    error = api_.cuMemAllocFromPoolAsync(&made, bytes, pool_, Stream(memory_stream_));
+    if (error == CUDA_SUCCESS) error = api_.cuStreamSynchronize(Stream(memory_stream_));
+  }
   *address = made;
   return error;
 }
-int CudaGpu::DeleteMemory(streams::Address address) { return api_.cuMemFree_v2(address); }
+int CudaGpu::DeleteMemory(streams::Address address) {
+  if (pool_ == nullptr) return api_.cuMemFree_v2(address);
+  const CUresult error = api_.cuMemFreeAsync(address, Stream(memory_stream_));
+  // The pool lets go of it here.
+  return error != CUDA_SUCCESS ? error : api_.cuStreamSynchronize(Stream(memory_stream_));
+}
 int CudaGpu::NewPinned(uint64_t bytes, void** address) {
   return api_.cuMemHostAlloc(address, bytes, kMemHostAllocPortable);
 }
@@ -125,6 +175,44 @@ int CudaGpu::Read(void* to, streams::Address from, uint64_t bytes, void* stream)
 int CudaGpu::Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) {
   return api_.cuMemcpyAsync(to, from, bytes, Stream(stream));
 }
+
+bool CudaGpu::Reaches(const streams::Gpu& other) const {
+  const auto* peer = dynamic_cast<const CudaGpu*>(&other);
+  if (peer == nullptr || !api_.has_peers()) return false;
+  if (peer->found_.device == found_.device) return true;
+  absl::MutexLock lock(&mutex_);
+  const auto known = reaches_.find(peer->number_);
+  if (known != reaches_.end()) return known->second;
+  int can = 0, back = 0;
+  bool reaches =
+      api_.cuDeviceCanAccessPeer(&can, found_.device, peer->found_.device) == CUDA_SUCCESS &&
+      api_.cuDeviceCanAccessPeer(&back, peer->found_.device, found_.device) == CUDA_SUCCESS &&
+      can != 0 && back != 0;
+  // Memory of a pool is its own card's alone until it is said to be another's too.
+  const auto allow = [this](CUmemoryPool pool, CUdevice device) {
+    const CUmemAccessDesc access{{CU_MEM_LOCATION_TYPE_DEVICE, device},
+                                 CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    return pool == nullptr || api_.cuMemPoolSetAccess(pool, &access, 1) == CUDA_SUCCESS;
+  };
+  reaches = reaches && allow(pool_, peer->found_.device) && allow(peer->pool_, found_.device);
+  reaches_[peer->number_] = reaches;
+  return reaches;
+}
+
+int CudaGpu::CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams::Address from,
+                        const streams::Gpu& from_gpu, uint64_t bytes, void* stream) {
+  const auto& target = static_cast<const CudaGpu&>(to_gpu);
+  const auto& source = static_cast<const CudaGpu&>(from_gpu);
+  // Parts of one card share its addresses.
+  if (target.found_.device == source.found_.device) return Copy(to, from, bytes, stream);
+  return api_.cuMemcpyPeerAsync(to, target.context_, from, source.context_, bytes, Stream(stream));
+}
+
+absl::StatusOr<std::unique_ptr<streams::Multiplier>> CudaGpu::NewMultiplier(void* stream) {
+  HET_ASSIGN_OR_RETURN(const Cublas* const blas, LoadCublas(api_.version));
+  return NewCublasMultiplier(api_, *blas, Stream(stream));
+}
+
 int CudaGpu::Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) {
   return api_.cuMemsetD8Async(to, value, bytes, Stream(stream));
 }
@@ -143,9 +231,9 @@ absl::StatusOr<streams::Code> CudaGpu::Compile(const ProgramSource& source) {
   return CompileProgram(*nvrtc, source, found_.capability, found_.info.name);
 }
 
-int CudaGpu::LoadCode(const std::string& image, void** module) {
+int CudaGpu::LoadCode(const streams::Code& code, void** module, std::string*) {
   CUmodule made = nullptr;
-  const CUresult error = api_.cuModuleLoadData(&made, image.c_str());
+  const CUresult error = api_.cuModuleLoadData(&made, code.image.c_str());
   *module = made;
   return error;
 }

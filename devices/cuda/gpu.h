@@ -1,13 +1,20 @@
 // CudaGpu: one CUDA device, or a part of its multiprocessors, behind streams::Gpu: the device's
 // primary context (which other libraries of the process share), or a green context within it.
 //
+// Memory comes from a pool of its own where the driver has pools, in the order of a stream that
+// nothing else uses: taking and freeing waits for no work, as cuMemFree would. The pool keeps
+// nothing back: what is freed is the driver's again when DeleteMemory returns.
+//
 // Threads, failures: as streams::Gpu. Ownership: the Api is the process's.
 #ifndef HET_DEVICES_CUDA_GPU_H_
 #define HET_DEVICES_CUDA_GPU_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "devices/cuda/inventory.h"
 #include "devices/streams/gpu.h"
 
@@ -30,6 +37,8 @@ class CudaGpu final : public streams::Gpu {
   absl::Status Error(int error, absl::string_view what) const override;
   bool IsNotReady(int error) const override { return error == CUDA_ERROR_NOT_READY; }
 
+  uint32_t capabilities() const override;
+
   int NewStream(QueueKind kind, void** stream) override;
   int DeleteStream(void* stream) override;
   absl::Status CheckStream(void* stream) override;
@@ -50,12 +59,16 @@ class CudaGpu final : public streams::Gpu {
   int Write(streams::Address to, const void* from, uint64_t bytes, void* stream) override;
   int Read(void* to, streams::Address from, uint64_t bytes, void* stream) override;
   int Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) override;
+  bool Reaches(const streams::Gpu& other) const override;
+  int CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams::Address from,
+                 const streams::Gpu& from_gpu, uint64_t bytes, void* stream) override;
+  absl::StatusOr<std::unique_ptr<streams::Multiplier>> NewMultiplier(void* stream) override;
   int Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) override;
   int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
              const void* arguments, size_t bytes, void* stream) override;
 
   absl::StatusOr<streams::Code> Compile(const ProgramSource& source) override;
-  int LoadCode(const std::string& image, void** module) override;
+  int LoadCode(const streams::Code& code, void** module, std::string* log) override;
   int UnloadCode(void* module) override;
   int FindKernel(void* module, const char* name, void** kernel) override;
   size_t ArgumentBytes(void* kernel) override;
@@ -66,11 +79,20 @@ class CudaGpu final : public streams::Gpu {
   CudaGpu(const Api& api, const Found& found, Part part, CUcontext context)
       : api_(api), found_(found), part_(std::move(part)), context_(context) {}
 
+  absl::Status MakePool();
+
+  static uint64_t NextNumber();
+
+  const uint64_t number_ = NextNumber();  // of this object, in the process
   const Api& api_;
   const Found found_;
   const Part part_;
   const CUcontext context_;
   int least_priority_ = 0, greatest_priority_ = 0;
+  CUmemoryPool pool_ = nullptr;  // null: the driver has none
+  void* memory_stream_ = nullptr;
+  mutable absl::Mutex mutex_;
+  mutable std::map<uint64_t, bool> reaches_ ABSL_GUARDED_BY(mutex_);  // by number
 };
 
 }  // namespace het::cuda

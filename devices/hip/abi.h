@@ -16,9 +16,26 @@ using hipEvent_t = struct hipEventOpaque*;
 using hipModule_t = struct hipModuleOpaque*;
 using hipFunction_t = struct hipFunctionOpaque*;
 using hipCtx_t = struct hipCtxOpaque*;
+using hipMemPool_t = struct hipMemPoolOpaque*;
 
 struct hipUUID {
   char bytes[16];
+};
+
+struct hipMemLocation {
+  int type;
+  int id;
+};
+struct hipMemPoolProps {
+  int allocType;
+  int handleTypes;
+  hipMemLocation location;
+  void* win32SecurityAttributes;
+  unsigned char reserved[64];
+};
+struct hipMemAccessDesc {
+  hipMemLocation location;
+  int flags;
 };
 
 enum : hipError_t {
@@ -53,6 +70,12 @@ enum : int {  // hipDeviceAttribute_t, since HIP 5.0
   hipDeviceAttributeIntegrated = 16,
   hipDeviceAttributeMaxThreadsPerBlock = 56,
   hipDeviceAttributeMultiprocessorCount = 63,
+  hipDeviceAttributeMemoryPoolsSupported = 88,
+};
+enum : int {
+  hipMemAllocationTypePinned = 1,
+  hipMemLocationTypeDevice = 1,
+  hipMemAccessFlagsProtReadWrite = 3,
 };
 enum : int { hipComputeModeProhibited = 2 };
 enum : int { hipMemcpyHostToDevice = 1, hipMemcpyDeviceToHost = 2, hipMemcpyDefault = 4 };
@@ -105,11 +128,26 @@ inline void* const kLaunchParamEnd = reinterpret_cast<void*>(3);
      unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, \
      hipStream_t stream, void** parameters, void** extra))
 
-#define HET_HIP_OPTIONAL(X)                                                          \
-  X(hipDeviceGetUuid, hipError_t, (hipUUID * uuid, hipDevice_t device))              \
-  X(hipDevicePrimaryCtxRetain, hipError_t, (hipCtx_t * context, hipDevice_t device)) \
-  X(hipDevicePrimaryCtxRelease, hipError_t, (hipDevice_t device))                    \
-  X(hipExtStreamCreateWithCUMask, hipError_t,                                        \
+// The last has C++ overloads in AMD's header, and is a list of its own for abi_test.cc.
+#define HET_HIP_OPTIONAL(X) HET_HIP_PLAIN_OPTIONAL(X) HET_HIP_OVERLOADED(X)
+#define HET_HIP_OVERLOADED(X)           \
+  X(hipMallocFromPoolAsync, hipError_t, \
+    (void** address, size_t bytes, hipMemPool_t pool, hipStream_t stream))
+#define HET_HIP_PLAIN_OPTIONAL(X)                                                           \
+  X(hipDeviceGetUuid, hipError_t, (hipUUID * uuid, hipDevice_t device))                     \
+  X(hipStreamSynchronize, hipError_t, (hipStream_t stream))                                 \
+  X(hipDeviceCanAccessPeer, hipError_t, (int* can, int device, int peer))                   \
+  X(hipMemcpyPeerAsync, hipError_t,                                                         \
+    (void* to, int to_device, const void* from, int from_device, size_t bytes,              \
+     hipStream_t stream))                                                                   \
+  X(hipMemPoolCreate, hipError_t, (hipMemPool_t * pool, const hipMemPoolProps* properties)) \
+  X(hipMemPoolDestroy, hipError_t, (hipMemPool_t pool))                                     \
+  X(hipMemPoolSetAccess, hipError_t,                                                        \
+    (hipMemPool_t pool, const hipMemAccessDesc* access, size_t count))                      \
+  X(hipFreeAsync, hipError_t, (void* address, hipStream_t stream))                          \
+  X(hipDevicePrimaryCtxRetain, hipError_t, (hipCtx_t * context, hipDevice_t device))        \
+  X(hipDevicePrimaryCtxRelease, hipError_t, (hipDevice_t device))                           \
+  X(hipExtStreamCreateWithCUMask, hipError_t,                                               \
     (hipStream_t * stream, uint32_t words, const uint32_t* mask))
 
 using hiprtcResult = int;

@@ -23,8 +23,11 @@ using het::streams::SameAbi;
   static_assert(SameAbi(decltype(het::hip::Api::name){}, decltype(&::name){}), \
                 #name " is declared otherwise in hip_runtime_api.h");
 HET_HIP_REQUIRED(HET_CHECK)
-HET_HIP_OPTIONAL(HET_CHECK)
+HET_HIP_PLAIN_OPTIONAL(HET_CHECK)
 #undef HET_CHECK
+using MallocFromPool = ::hipError_t (*)(void**, size_t, ::hipMemPool_t, ::hipStream_t);
+static_assert(SameAbi(decltype(het::hip::Api::hipMallocFromPoolAsync){},
+                      static_cast<MallocFromPool>(&::hipMallocFromPoolAsync)));
 #define HET_CHECK(name, result, arguments)                                        \
   static_assert(SameAbi(decltype(het::hip::Hiprtc::name){}, decltype(&::name){}), \
                 #name " is declared otherwise in hiprtc.h");
@@ -60,6 +63,10 @@ HET_VALUE(hipDeviceAttributeComputeMode)
 HET_VALUE(hipDeviceAttributeIntegrated)
 HET_VALUE(hipDeviceAttributeMaxThreadsPerBlock)
 HET_VALUE(hipDeviceAttributeMultiprocessorCount)
+HET_VALUE(hipDeviceAttributeMemoryPoolsSupported)
+HET_VALUE(hipMemAllocationTypePinned)
+HET_VALUE(hipMemLocationTypeDevice)
+HET_VALUE(hipMemAccessFlagsProtReadWrite)
 HET_VALUE(hipComputeModeProhibited)
 HET_VALUE(hipMemcpyHostToDevice)
 HET_VALUE(hipMemcpyDeviceToHost)
@@ -68,6 +75,10 @@ HET_VALUE(HIPRTC_ERROR_COMPILATION)
 static_assert(het::hip::kStreamNonBlocking == hipStreamNonBlocking);
 static_assert(het::hip::kEventBlockingSync == hipEventBlockingSync);
 static_assert(het::hip::kHostMallocPortable == hipHostMallocPortable);
+static_assert(sizeof(het::hip::hipMemPoolProps) == sizeof(::hipMemPoolProps));
+static_assert(offsetof(het::hip::hipMemPoolProps, location) ==
+              offsetof(::hipMemPoolProps, location));
+static_assert(sizeof(het::hip::hipMemAccessDesc) == sizeof(::hipMemAccessDesc));
 static_assert(sizeof(het::hip::hipUUID) == sizeof(::hipUUID));
 
 TEST(HipAbi, LaunchArgumentsHaveTheirMarks) {

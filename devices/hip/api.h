@@ -20,6 +20,14 @@ struct Api {
   HET_HIP_REQUIRED(HET_HIP_MEMBER)
   HET_HIP_OPTIONAL(HET_HIP_MEMBER)
 #undef HET_HIP_MEMBER
+  bool has_pools() const {
+    return hipMemPoolCreate != nullptr && hipMemPoolDestroy != nullptr &&
+           hipMemPoolSetAccess != nullptr && hipMallocFromPoolAsync != nullptr &&
+           hipFreeAsync != nullptr && hipStreamSynchronize != nullptr;
+  }
+  bool has_peers() const {
+    return hipDeviceCanAccessPeer != nullptr && hipMemcpyPeerAsync != nullptr;
+  }
   std::string library;  // "libamdhip64.so.6"
   int version = 0;      // of the runtime: 50221153 is 5.2.21153
 };

@@ -1,9 +1,12 @@
 #include "devices/hip/gpu.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "devices/device.h"
+#include "devices/hip/blas.h"
 #include "devices/hip/compile.h"
 
 namespace het::hip {
@@ -29,10 +32,46 @@ absl::StatusOr<std::unique_ptr<streams::Gpu>> HipGpu::Open(const Api& api, const
   HET_HIP_RETURN_IF_ERROR(
       api, api.hipDeviceGetStreamPriorityRange(&gpu->least_priority_, &gpu->greatest_priority_),
       what);
+  HET_RETURN_IF_ERROR(gpu->MakePool());
   return gpu;
 }
 
+uint64_t HipGpu::NextNumber() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;  // relaxed would do: only that they differ counts
+}
+
+absl::Status HipGpu::MakePool() {
+  int supported = 0;
+  if (!api_.has_pools() ||
+      api_.hipDeviceGetAttribute(&supported, hipDeviceAttributeMemoryPoolsSupported,
+                                 found_.ordinal) != hipSuccess ||
+      supported == 0) {
+    return absl::OkStatus();
+  }
+  // Its threshold is 0: freed memory goes back to the runtime with the next synchronisation.
+  hipMemPoolProps properties = {};
+  properties.allocType = hipMemAllocationTypePinned;
+  properties.location = {hipMemLocationTypeDevice, found_.ordinal};
+  HET_HIP_RETURN_IF_ERROR(api_, NewStream(QueueKind::kTransfer, &memory_stream_),
+                          absl::StrCat("making the memory stream of ", found_.info.name));
+  HET_HIP_RETURN_IF_ERROR(api_, api_.hipMemPoolCreate(&pool_, &properties),
+                          absl::StrCat("making the memory pool of ", found_.info.name));
+  return absl::OkStatus();
+}
+
+uint32_t HipGpu::capabilities() const {
+  return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) |
+         (LoadRocblas(api_.library).ok() ? kMultipliesMatrices : 0u);
+}
+
 HipGpu::~HipGpu() {
+  if (memory_stream_ != nullptr) {
+    const streams::Current current(*this);
+    if (pool_ != nullptr) api_.hipMemPoolDestroy(pool_);
+    DeleteStream(memory_stream_);
+  }
   if (context_ != nullptr && api_.hipDevicePrimaryCtxRelease != nullptr)
     api_.hipDevicePrimaryCtxRelease(found_.ordinal);
   if (part_.give_back) part_.give_back();
@@ -98,11 +137,22 @@ int HipGpu::WaitFor(void* event, void* stream) {
 
 int HipGpu::NewMemory(uint64_t bytes, streams::Address* address) {
   void* made = nullptr;
-  const hipError_t error = api_.hipMalloc(&made, bytes);
+  hipError_t error = hipSuccess;
+  if (pool_ == nullptr) {
+    error = api_.hipMalloc(&made, bytes);
+  } else {
+    error = api_.hipMallocFromPoolAsync(&made, bytes, pool_, Stream(memory_stream_));
+    if (error == hipSuccess) error = api_.hipStreamSynchronize(Stream(memory_stream_));
+  }
   *address = reinterpret_cast<streams::Address>(made);
   return error;
 }
-int HipGpu::DeleteMemory(streams::Address address) { return api_.hipFree(Pointer(address)); }
+int HipGpu::DeleteMemory(streams::Address address) {
+  if (pool_ == nullptr) return api_.hipFree(Pointer(address));
+  const hipError_t error = api_.hipFreeAsync(Pointer(address), Stream(memory_stream_));
+  // The pool lets go of it here.
+  return error != hipSuccess ? error : api_.hipStreamSynchronize(Stream(memory_stream_));
+}
 int HipGpu::NewPinned(uint64_t bytes, void** address) {
   return api_.hipHostMalloc(address, bytes, kHostMallocPortable);
 }
@@ -117,6 +167,44 @@ int HipGpu::Read(void* to, streams::Address from, uint64_t bytes, void* stream) 
 int HipGpu::Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) {
   return api_.hipMemcpyAsync(Pointer(to), Pointer(from), bytes, hipMemcpyDefault, Stream(stream));
 }
+
+bool HipGpu::Reaches(const streams::Gpu& other) const {
+  const auto* peer = dynamic_cast<const HipGpu*>(&other);
+  if (peer == nullptr || !api_.has_peers()) return false;
+  if (peer->found_.ordinal == found_.ordinal) return true;
+  absl::MutexLock lock(&mutex_);
+  const auto known = reaches_.find(peer->number_);
+  if (known != reaches_.end()) return known->second;
+  int can = 0, back = 0;
+  bool reaches =
+      api_.hipDeviceCanAccessPeer(&can, found_.ordinal, peer->found_.ordinal) == hipSuccess &&
+      api_.hipDeviceCanAccessPeer(&back, peer->found_.ordinal, found_.ordinal) == hipSuccess &&
+      can != 0 && back != 0;
+  // Memory of a pool is its own card's alone until it is said to be another's too.
+  const auto allow = [this](hipMemPool_t pool, int device) {
+    const hipMemAccessDesc access{{hipMemLocationTypeDevice, device},
+                                  hipMemAccessFlagsProtReadWrite};
+    return pool == nullptr || api_.hipMemPoolSetAccess(pool, &access, 1) == hipSuccess;
+  };
+  reaches = reaches && allow(pool_, peer->found_.ordinal) && allow(peer->pool_, found_.ordinal);
+  reaches_[peer->number_] = reaches;
+  return reaches;
+}
+
+int HipGpu::CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams::Address from,
+                       const streams::Gpu& from_gpu, uint64_t bytes, void* stream) {
+  const int target = static_cast<const HipGpu&>(to_gpu).found_.ordinal;
+  const int source = static_cast<const HipGpu&>(from_gpu).found_.ordinal;
+  // Parts of one card share its addresses.
+  if (target == source) return Copy(to, from, bytes, stream);
+  return api_.hipMemcpyPeerAsync(Pointer(to), target, Pointer(from), source, bytes, Stream(stream));
+}
+
+absl::StatusOr<std::unique_ptr<streams::Multiplier>> HipGpu::NewMultiplier(void* stream) {
+  HET_ASSIGN_OR_RETURN(const Rocblas* const blas, LoadRocblas(api_.library));
+  return NewRocblasMultiplier(api_, *blas, Stream(stream));
+}
+
 int HipGpu::Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) {
   return api_.hipMemsetAsync(Pointer(to), value, bytes, Stream(stream));
 }
@@ -136,9 +224,9 @@ absl::StatusOr<streams::Code> HipGpu::Compile(const ProgramSource& source) {
   return CompileProgram(*hiprtc, source, "", found_.info.name);
 }
 
-int HipGpu::LoadCode(const std::string& image, void** module) {
+int HipGpu::LoadCode(const streams::Code& code, void** module, std::string*) {
   hipModule_t made = nullptr;
-  const hipError_t error = api_.hipModuleLoadData(&made, image.c_str());
+  const hipError_t error = api_.hipModuleLoadData(&made, code.image.c_str());
   *module = made;
   return error;
 }

@@ -48,16 +48,17 @@ TEST(Helper, DISABLED_PrintsTheRefusal) {
 }
 
 struct Running {
-  std::unique_ptr<Driver> driver;
+  std::shared_ptr<Driver> driver;
   std::unique_ptr<Device> device;
   std::unique_ptr<Queue> queue;
   Ref<Timeline> done;
   Ref<Buffer> buffer;
 };
 
-Running Start(size_t index = 0) {
+// `beside`: on the same driver.
+Running Start(size_t index = 0, const Running* beside = nullptr) {
   Running it;
-  it.driver = *CreateDriver({});
+  it.driver = beside != nullptr ? beside->driver : std::shared_ptr<Driver>(*CreateDriver({}));
   it.device = *it.driver->Open((*it.driver->Enumerate())[index].uuid, {});
   it.queue = *it.device->CreateQueue(QueueKind::kCompute);
   it.done = *it.device->CreateTimeline();
@@ -107,6 +108,32 @@ TEST(HipDriver, MasksOfPartsDoNotOverlap) {
   });
 }
 
+TEST(HipMemory, ComesFromAPoolWhereTheRuntimeHasOne) {
+  for (const bool pools : {true, false}) {
+    InChild(pools ? "fault=hipMalloc:oom" : "pools=0;fault=hipMallocFromPoolAsync:oom", [pools] {
+      Running it = Start();
+      EXPECT_EQ(it.device->Can(kPoolMemory), pools);
+      EXPECT_TRUE(FillAndWait(it, 1).ok());
+      it.buffer = nullptr;
+      const uint64_t most = it.device->info().memory_bytes;
+      for (int i = 0; i < 3; ++i) EXPECT_TRUE(it.device->Allocate(most).ok()) << i;
+    });
+  }
+}
+
+TEST(HipPeers, AreReachedOnlyWhereTheRuntimeSaysSo) {
+  for (const bool peers : {true, false}) {
+    InChild(peers ? "devices=2" : "devices=2;peers=0", [peers] {
+      Running one = Start(0), other = Start(1, &one);
+      EXPECT_EQ(one.device->Reaches(*other.device), peers);
+      const absl::Status copied =
+          one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096, {{}, {one.done, 1}});
+      EXPECT_EQ(copied.ok(), peers) << copied;
+      EXPECT_EQ(one.done->Wait(1, absl::Seconds(peers ? 20 : 0)).ok(), peers);
+    });
+  }
+}
+
 TEST(HipFaults, ALostCardFailsItsWorkAndNotThatOfAnother) {
   InChild("devices=2;fault=copy:lost:card=0:after=3", [] {
     Running lost = Start(0), well = Start(1);
@@ -119,7 +146,7 @@ TEST(HipFaults, ALostCardFailsItsWorkAndNotThatOfAnother) {
 }
 
 TEST(HipFaults, ARuntimeWithoutMemoryIsResourceExhaustedAndGoesOn) {
-  InChild("fault=hipMalloc:oom:after=1", [] {
+  InChild("fault=hipMallocFromPoolAsync:oom:after=1", [] {
     Running it = Start();
     const absl::Status status = it.device->Allocate(4096).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;

@@ -208,6 +208,48 @@ struct KernelProperties {
   uint8_t uuid[32] = {};
 };
 
+// ---- ZE_extension_graph 1.0, of Intel's NPU driver (ze_graph_ext.h, which no package here has)
+// ----
+
+inline constexpr char kGraphExtension[] = "ZE_extension_graph";
+
+enum GraphStructureType : uint32_t { kGraphDesc = 0x2, kGraphProperties = 0x3 };
+enum : uint32_t { kGraphFormatNative = 0x1 };  // of GraphDesc: a compiled blob
+
+struct GraphDesc {
+  uint32_t stype = kGraphDesc;
+  void* next = nullptr;
+  uint32_t format = kGraphFormatNative;
+  size_t bytes = 0;
+  const uint8_t* input = nullptr;
+  const char* flags = nullptr;
+};
+
+struct GraphProperties {
+  uint32_t stype = kGraphProperties;
+  void* next = nullptr;
+  uint32_t arguments = 0;
+};
+
+// What zeDriverGetExtensionFunctionAddress gives for the extension: a table of its entry points,
+// which take the driver's own handles.
+struct GraphTable {
+  Result (*create)(Handle context, Handle device, const GraphDesc* desc, Handle* graph);
+  Result (*destroy)(Handle graph);
+  Result (*get_properties)(Handle graph, GraphProperties* properties);
+  Result (*get_argument_properties)(Handle graph, uint32_t index, void* properties);
+  Result (*set_argument_value)(Handle graph, uint32_t index, const void* value);
+  Result (*append_initialize)(Handle list, Handle graph, Handle signal, uint32_t count,
+                              Handle* waits);
+  Result (*append_execute)(Handle list, Handle graph, Handle profiling, Handle signal,
+                           uint32_t count, Handle* waits);
+  Result (*get_native_binary)(Handle graph, size_t* bytes, uint8_t* blob);
+  Result (*get_device_properties)(Handle device, void* properties);
+};
+
+// zel_handle_type_t, for zelLoaderTranslateHandle.
+enum LoaderHandle : uint32_t { kLoaderDevice = 1, kLoaderContext = 2, kLoaderCommandList = 4 };
+
 struct GroupCount {
   uint32_t x, y, z;
 };

@@ -88,6 +88,25 @@ absl::StatusOr<const Api*> LoadApi() {
   return &**api;
 }
 
+const GraphTable* GraphTableOf(const Api& api, Handle driver) {
+  void* table = nullptr;
+  if (api.zeDriverGetExtensionFunctionAddress == nullptr ||
+      api.zeDriverGetExtensionFunctionAddress(driver, kGraphExtension, &table) != kSuccess) {
+    return nullptr;
+  }
+  return static_cast<const GraphTable*>(table);
+}
+
+Handle DriversOwn(const Api& api, uint32_t type, Handle handle) {
+  void* own = handle;
+  // A loader that is too old for this never puts handles of its own before a driver's.
+  if (api.zelLoaderTranslateHandle == nullptr ||
+      api.zelLoaderTranslateHandle(type, handle, &own) != kSuccess) {
+    return handle;
+  }
+  return own;
+}
+
 std::string ResultName(uint32_t result) {
   for (const Named& named : kNames) {
     if (named.result == result) return named.name;

@@ -69,8 +69,10 @@ namespace het::level_zero {
   X(zeKernelSetGroupSize, (Handle kernel, uint32_t x, uint32_t y, uint32_t z))                     \
   X(zeKernelSetArgumentValue, (Handle kernel, uint32_t index, size_t bytes, const void* value))
 
-// Newer than 1.0, or of sysman.
+// Newer than 1.0, or of sysman, or the loader's own.
 #define HET_ZE_OPTIONAL(X)                                                                       \
+  X(zeDriverGetExtensionFunctionAddress, (Handle driver, const char* name, void** address))      \
+  X(zelLoaderTranslateHandle, (uint32_t type, void* handle, void** translated))                  \
   X(zeDevicePciGetPropertiesExt, (Handle device, PciProperties * properties))                    \
   X(zesDeviceEnumPowerDomains, (Handle device, uint32_t * count, Handle * powers))               \
   X(zesPowerGetEnergyCounter, (Handle power, EnergyCounter * counter))                           \
@@ -98,6 +100,12 @@ struct Api {
   HET_ZE_OPTIONAL(HET_ZE_MEMBER)
 #undef HET_ZE_MEMBER
 };
+
+// The entry points of compiled graphs; null where the driver has none.
+const GraphTable* GraphTableOf(const Api& api, Handle driver);
+
+// The driver's own handle behind the loader's: what an extension's entry points take.
+Handle DriversOwn(const Api& api, uint32_t type, Handle handle);
 
 // Opens the loader and calls zeInit on the first call, and gives the same table ever after. Sets
 // ZES_ENABLE_SYSMAN unless it is set. Thread-safe.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
 #include "base/status.h"
 #include "devices/spirv/modules.h"
 
@@ -54,13 +54,15 @@ struct ZeGpu::Stream {
 };
 
 struct ZeGpu::Kernel {
-  Handle handle = nullptr;
+  Handle handle = nullptr;  // a graph's, too
+  bool is_graph = false;
   uint32_t arguments = 0;
   absl::Mutex mutex;  // arguments and group size are the kernel's state until it is appended
 };
 
 struct ZeGpu::Module {
   Handle handle = nullptr;
+  bool is_graph = false;
   std::vector<std::unique_ptr<Kernel>> kernels;  // one thread loads a program
 };
 
@@ -69,14 +71,28 @@ absl::StatusOr<std::unique_ptr<ZeGpu>> ZeGpu::Open(const Api& api, Handle driver
   const ContextDesc desc;
   Handle context = nullptr;
   HET_ZE_RETURN_IF_ERROR(api.zeContextCreate(driver, &desc, &context), "zeContextCreate");
-  std::unique_ptr<ZeGpu> gpu(new ZeGpu(api, device, context, std::move(give_back)));
+  std::unique_ptr<ZeGpu> gpu(new ZeGpu(api, driver, device, context, std::move(give_back)));
   HET_ZE_RETURN_IF_ERROR(static_cast<uint32_t>(gpu->ReadQueueGroups()),
                          "asking for the device's queues");
   return gpu;
 }
 
-ZeGpu::ZeGpu(const Api& api, Handle device, Handle context, std::function<void()> give_back)
-    : api_(api), device_(device), context_(context), give_back_(std::move(give_back)) {}
+ZeGpu::ZeGpu(const Api& api, Handle driver, Handle device, Handle context,
+             std::function<void()> give_back)
+    : api_(api),
+      device_(device),
+      context_(context),
+      graphs_(GraphTableOf(api, driver)),
+      give_back_(std::move(give_back)) {
+  ModuleProperties modules;
+  takes_spirv_ =
+      api_.zeDeviceGetModuleProperties(device_, &modules) == kSuccess && modules.spirv_version != 0;
+}
+
+uint32_t ZeGpu::capabilities() const {
+  if (takes_spirv_) return kRunsPortable;
+  return graphs_ != nullptr ? kRunsGraphs : 0u;
+}
 
 ZeGpu::~ZeGpu() {
   std::map<void*, std::shared_ptr<Stream>> streams;  // those of the caller: they may hold points
@@ -329,6 +345,7 @@ int ZeGpu::Launch(void* kernel, const uint32_t groups[3], const uint32_t group_s
   const std::shared_ptr<Stream> on = StreamOf(stream);
   if (on == nullptr) return kInvalidNullHandle;
   auto& own = *static_cast<Kernel*>(kernel);
+  if (own.is_graph) return LaunchGraph(own, arguments, bytes, *on);
   // The portable dialect: an address and an offset per buffer, then at most one struct.
   const uint32_t words = own.arguments / 2 * 2;
   const bool has_struct = own.arguments % 2 != 0;
@@ -352,8 +369,53 @@ int ZeGpu::Launch(void* kernel, const uint32_t groups[3], const uint32_t group_s
   return static_cast<int>(api_.zeCommandListAppendBarrier(on->list, nullptr, 0, nullptr));
 }
 
+int ZeGpu::LaunchGraph(Kernel& kernel, const void* arguments, size_t bytes, Stream& on) {
+  // An address and an offset per argument of the graph.
+  if (bytes != kernel.arguments * 2 * sizeof(uint64_t)) return kInvalidArgument;
+  const auto* pairs = static_cast<const uint64_t*>(arguments);
+  absl::MutexLock kernel_lock(&kernel.mutex);
+  for (uint32_t i = 0; i < kernel.arguments; ++i) {
+    HET_ZE_TRY(graphs_->set_argument_value(
+        kernel.handle, i, reinterpret_cast<const void*>(pairs[2 * i] + pairs[2 * i + 1])));
+  }
+  absl::MutexLock lock(&on.mutex);
+  HET_ZE_TRY(graphs_->append_execute(DriversOwn(api_, kLoaderCommandList, on.list), kernel.handle,
+                                     nullptr, nullptr, 0, nullptr));
+  return static_cast<int>(api_.zeCommandListAppendBarrier(on.list, nullptr, 0, nullptr));
+}
+
+int ZeGpu::LoadGraph(const std::string& blob, Module& module) {
+  GraphDesc desc;
+  desc.bytes = blob.size();
+  desc.input = reinterpret_cast<const uint8_t*>(blob.data());
+  HET_ZE_TRY(graphs_->create(DriversOwn(api_, kLoaderContext, context_),
+                             DriversOwn(api_, kLoaderDevice, device_), &desc, &module.handle));
+  module.is_graph = true;
+  // It is brought to the device once, before it is executed.
+  void* stream = nullptr;
+  void* event = nullptr;
+  int error = NewStream(QueueKind::kCompute, &stream);
+  if (error == kSuccess) error = NewEvent(&event);
+  if (error == kSuccess) {
+    error = static_cast<int>(graphs_->append_initialize(
+        DriversOwn(api_, kLoaderCommandList, stream), module.handle, nullptr, 0, nullptr));
+  }
+  if (error == kSuccess) error = Record(event, stream);
+  if (error == kSuccess) error = Await(event);
+  if (event != nullptr) DeleteEvent(event);
+  if (stream != nullptr) DeleteStream(stream);
+  if (error != kSuccess) graphs_->destroy(module.handle);
+  return error;
+}
+
 absl::StatusOr<streams::Code> ZeGpu::Compile(const ProgramSource& source) {
   streams::Code code;
+  if (!takes_spirv_ || source.portable.empty()) {
+    code.form = KernelForm::kGraph;
+    code.image = source.graph;
+    code.kernels = {kGraphKernel};
+    return code;
+  }
   auto module = spirv::ModuleFor(source.portable, source.options);
   if (absl::IsInvalidArgument(module.status())) {
     return absl::InvalidArgumentError(absl::StrCat("program ", source.name, " does not build on ",
@@ -367,7 +429,14 @@ absl::StatusOr<streams::Code> ZeGpu::Compile(const ProgramSource& source) {
   return code;
 }
 
-int ZeGpu::LoadCode(const std::string& image, void** module) {
+int ZeGpu::LoadCode(const streams::Code& code, void** module, std::string* log_text) {
+  if (code.form == KernelForm::kGraph) {
+    auto graph = std::make_unique<Module>();
+    if (const int error = LoadGraph(code.image, *graph); error != kSuccess) return error;
+    *module = graph.release();
+    return kSuccess;
+  }
+  const std::string& image = code.image;
   ModuleDesc desc;
   desc.bytes = image.size();
   desc.image = reinterpret_cast<const uint8_t*>(image.data());
@@ -379,7 +448,8 @@ int ZeGpu::LoadCode(const std::string& image, void** module) {
     if (result != kSuccess && api_.zeModuleBuildLogGetString(log, &bytes, nullptr) == kSuccess) {
       std::string text(bytes, '\0');
       api_.zeModuleBuildLogGetString(log, &bytes, text.data());
-      Log().error("{} does not take a SPIR-V module: {}", name_, text.c_str());
+      *log_text = absl::StrCat("the driver does not take the SPIR-V: ",
+                               absl::StripAsciiWhitespace(text.c_str()));
     }
     api_.zeModuleBuildLogDestroy(log);
   }
@@ -389,12 +459,28 @@ int ZeGpu::LoadCode(const std::string& image, void** module) {
 
 int ZeGpu::UnloadCode(void* module) {
   const std::unique_ptr<Module> own(static_cast<Module*>(module));
+  if (own->is_graph) return static_cast<int>(graphs_->destroy(own->handle));
   for (const auto& kernel : own->kernels) api_.zeKernelDestroy(kernel->handle);
   return static_cast<int>(api_.zeModuleDestroy(own->handle));
 }
 
+size_t ZeGpu::ArgumentBytes(void* kernel) {
+  const auto& own = *static_cast<Kernel*>(kernel);
+  return own.is_graph ? own.arguments * 2 * sizeof(uint64_t) : 0;  // else the driver does not tell
+}
+
 int ZeGpu::FindKernel(void* module, const char* name, void** kernel) {
   auto& own = *static_cast<Module*>(module);
+  if (own.is_graph) {
+    GraphProperties graph;
+    HET_ZE_TRY(graphs_->get_properties(own.handle, &graph));
+    own.kernels.push_back(std::make_unique<Kernel>());
+    own.kernels.back()->handle = own.handle;
+    own.kernels.back()->is_graph = true;
+    own.kernels.back()->arguments = graph.arguments;
+    *kernel = own.kernels.back().get();
+    return kSuccess;
+  }
   KernelDesc desc;
   desc.name = name;
   auto made = std::make_unique<Kernel>();

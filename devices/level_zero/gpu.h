@@ -5,6 +5,8 @@
 // A command list that waits for a point looks at it only when it gets there; so a point is not
 // reset for a new use before the waits of all lists for it are known to be over.
 //
+// A device that takes no SPIR-V (an NPU) runs compiled graphs: a graph is a module with one kernel.
+//
 // Threads, ownership: as streams::Gpu.
 #ifndef HET_DEVICES_LEVEL_ZERO_GPU_H_
 #define HET_DEVICES_LEVEL_ZERO_GPU_H_
@@ -62,11 +64,12 @@ class ZeGpu final : public streams::Gpu {
              const void* arguments, size_t bytes, void* stream) override;
 
   absl::StatusOr<streams::Code> Compile(const ProgramSource& source) override;
-  int LoadCode(const std::string& image, void** module) override;
+  int LoadCode(const streams::Code& code, void** module, std::string* log) override;
   int UnloadCode(void* module) override;
   int FindKernel(void* module, const char* name, void** kernel) override;
-  size_t ArgumentBytes(void*) override { return 0; }
+  size_t ArgumentBytes(void* kernel) override;
 
+  uint32_t capabilities() const override;
   void* context() const override { return context_; }
 
  private:
@@ -76,9 +79,12 @@ class ZeGpu final : public streams::Gpu {
   struct Kernel;
   struct Module;
 
-  ZeGpu(const Api& api, Handle device, Handle context, std::function<void()> give_back);
+  ZeGpu(const Api& api, Handle driver, Handle device, Handle context,
+        std::function<void()> give_back);
 
   int ReadQueueGroups();
+  int LoadGraph(const std::string& blob, Module& module);
+  int LaunchGraph(Kernel& kernel, const void* arguments, size_t bytes, Stream& on);
   int MorePoints() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int TakePoint(std::shared_ptr<Point>& point);
   void GiveBack(Handle event, uint64_t* stamp);
@@ -88,6 +94,8 @@ class ZeGpu final : public streams::Gpu {
   const Api& api_;
   const Handle device_;
   const Handle context_;
+  const GraphTable* const graphs_;  // null: the driver takes none
+  bool takes_spirv_ = true;
   const std::function<void()> give_back_;
   std::string name_;
   double nanos_per_tick_ = 1;

@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<Handle>> Tiles(const Api& api, Handle device) {
 }
 
 // What is wrong with it, if anything.
-void Judge(const Api& api, Handle device, DeviceInfo& info) {
+void Judge(const Api& api, Handle driver, Handle device, DeviceInfo& info) {
   if (const uint32_t status = api.zeDeviceGetStatus(device); status != kSuccess) {
     info.state = DeviceState::kDegraded;
     info.reason = absl::StrCat("zeDeviceGetStatus gives ", ResultName(status));
@@ -78,12 +78,15 @@ void Judge(const Api& api, Handle device, DeviceInfo& info) {
   ModuleProperties modules;
   const uint32_t result = api.zeDeviceGetModuleProperties(device, &modules);
   if (result == kSuccess && modules.spirv_version != 0) return;
+  if (GraphTableOf(api, driver) != nullptr) {
+    info.attributes["runs"] = "compiled graphs only";
+    return;
+  }
   info.state = DeviceState::kUnsupported;
   info.reason = info.kind == DeviceKind::kNpu
-                    ? "it takes compiled graphs only, and het has no graph stage yet"
+                    ? "its driver takes neither SPIR-V nor compiled graphs (ZE_extension_graph)"
                     : "its driver takes no SPIR-V";
-  info.remedy = info.kind == DeviceKind::kNpu ? "none in this version of het"
-                                              : "install the vendor's newer driver";
+  info.remedy = "install the vendor's newer driver";
 }
 
 absl::StatusOr<Found> Describe(const Api& api, Handle driver, Handle device,
@@ -129,7 +132,7 @@ absl::StatusOr<Found> Describe(const Api& api, Handle driver, Handle device,
         place != info.attributes.end() ? place->second : absl::StrCat(info.vendor, "/", info.name);
     info.uuid = UuidFromName(absl::StrCat("level_zero/", path, "/", ordinals[path]++));
   }
-  Judge(api, device, info);
+  Judge(api, driver, device, info);
   return found;
 }
 

@@ -55,12 +55,50 @@ TEST_F(LevelZero, DescribesCardsByWhatTheDriverSays) {
   EXPECT_NE(card.uuid, devices_[1].uuid);
 }
 
+TEST_F(LevelZero, AnNpuRunsGraphsAndNothingElse) {
+  const DeviceInfo& npu = devices_[3];
+  EXPECT_EQ(npu.kind, DeviceKind::kNpu);
+  EXPECT_EQ(npu.state, DeviceState::kOk) << npu.reason;
+  EXPECT_THAT(npu.attributes.at("runs"), HasSubstr("graphs"));
+  auto device = driver_->Open(npu.uuid, {});
+  ASSERT_TRUE(device.ok()) << device.status();
+  EXPECT_TRUE((*device)->Can(kRunsGraphs));
+  EXPECT_FALSE((*device)->Can(kRunsPortable));
+  const absl::Status kernels = (*device)
+                                   ->Build({.name = "kernels",
+                                            .portable = "HET_KERNEL void f(HET_BUFFER(0)) {}",
+                                            .options = "",
+                                            .native = {}})
+                                   .status();
+  EXPECT_EQ(kernels.code(), absl::StatusCode::kUnimplemented) << kernels;
+}
+
 TEST_F(LevelZero, ListsWhatItCannotUseWithTheReason) {
-  EXPECT_EQ(devices_[3].kind, DeviceKind::kNpu);
-  EXPECT_EQ(devices_[3].state, DeviceState::kUnsupported);
-  EXPECT_THAT(devices_[3].reason, HasSubstr("graph"));
-  EXPECT_EQ(driver_->Open(devices_[3].uuid, {}).status().code(),
-            absl::StatusCode::kFailedPrecondition);
+  Control("graphs=0\nspirv.0=0");
+  const std::vector<DeviceInfo> now = *driver_->Enumerate();
+  ASSERT_EQ(now.size(), 4u);
+  EXPECT_EQ(now[3].state, DeviceState::kUnsupported);
+  EXPECT_THAT(now[3].reason, HasSubstr("graph"));
+  EXPECT_EQ(driver_->Open(now[3].uuid, {}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(now[0].state, DeviceState::kUnsupported) << "an incapable card";
+  EXPECT_THAT(now[0].reason, HasSubstr("SPIR-V"));
+  EXPECT_EQ(now[2].state, DeviceState::kOk) << "the one beside it is used";
+  EXPECT_TRUE(driver_->Open(now[2].uuid, {}).ok());
+}
+
+TEST_F(LevelZero, SaysWhatTheDriverSaysOfAModule) {
+  auto device = driver_->Open(devices_[2].uuid, {});
+  ASSERT_TRUE(device.ok());
+  Control("modules=refused");
+  const absl::Status status =
+      (*device)
+          ->Build({.name = "fine",
+                   .portable = "HET_KERNEL void f(HET_BUFFER(0)) { HET_PTR(uint, 0)[0] = 1; }",
+                   .options = "",
+                   .native = {}})
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("refused by its settings"));
 }
 
 TEST_F(LevelZero, OpensTilesEachOnce) {

@@ -57,6 +57,7 @@ namespace het::opencl {
 
 #define HET_OPENCL_OPTIONAL(X)          \
   X(clCreateCommandQueueWithProperties) \
+  X(clCreateProgramWithBuiltInKernels)  \
   X(clCreateSubDevices)                 \
   X(clReleaseDevice)
 

@@ -161,7 +161,9 @@ absl::StatusOr<std::unique_ptr<Device>> ClDevice::Open(Driver& driver, ClDeviceP
   }
   DeviceInfo info = parts.found.info;
   if (parts.units > 0) info.compute_units = parts.units;
-  uint32_t capabilities = kRunsPortable | kNativeHandles;
+  uint32_t capabilities = kNativeHandles;
+  if (parts.found.has_compiler) capabilities |= kRunsPortable;
+  if (!parts.found.built_in.empty()) capabilities |= kRunsBuiltIn;
   if (parts.in_place && parts.found.is_cpu && parts.found.unified_memory &&
       TryInPlace(parts, handles->context, handles->id)) {
     capabilities |= kHostAddressable | kWrapsHostMemory;

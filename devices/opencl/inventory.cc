@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/units.h"
@@ -55,6 +56,29 @@ std::string DriverUuid(const Api& api, cl_device_id id) {
   if (api.clGetDeviceInfo(id, kDeviceUuidQuery, raw.size(), raw.data(), nullptr) != CL_SUCCESS)
     return "";
   return raw;
+}
+
+// Spelt out because older headers lack it.
+constexpr char kPciExtension[] = "cl_khr_pci_bus_info";
+constexpr cl_device_info kPciQuery = 0x410F;
+
+std::string PciAddress(const Api& api, cl_device_id id) {
+  if (!absl::StrContains(DeviceText(api, id, CL_DEVICE_EXTENSIONS), kPciExtension)) return "";
+  struct {
+    cl_uint domain, bus, device, function;
+  } place = {};
+  if (api.clGetDeviceInfo(id, kPciQuery, sizeof(place), &place, nullptr) != CL_SUCCESS) return "";
+  return absl::StrFormat("%04x:%02x:%02x.%x", place.domain, place.bus, place.device,
+                         place.function);
+}
+
+bool SameDevice(const Found& a, const Found& b) {
+  if (a.id != nullptr && a.id == b.id) return true;
+  if (a.driver_uuid && b.driver_uuid) return a.info.uuid == b.info.uuid;
+  if (!a.pci.empty() && !b.pci.empty()) return a.pci == b.pci;
+  return a.is_cpu && b.is_cpu && a.platform != b.platform && a.info.name == b.info.name &&
+         a.info.driver_version == b.info.driver_version &&
+         a.info.attributes.at("platform") == b.info.attributes.at("platform");
 }
 
 DeviceKind KindOf(cl_device_type type) {
@@ -112,7 +136,9 @@ void JudgeState(const Api& api, Found& found, int version) {
     degrade(
         absl::StrCat("the driver speaks ", info.attributes["clVersion"], "; het needs OpenCL 1.2"),
         "use a newer driver (Mesa: rusticl in place of Clover)");
-  } else if (!DeviceValue<cl_bool>(api, found.id, CL_DEVICE_COMPILER_AVAILABLE, CL_FALSE)) {
+  } else if (!found.has_compiler && !found.built_in.empty()) {
+    info.attributes["runs"] = "built-in kernels only";
+  } else if (!found.has_compiler) {
     degrade("the driver has no compiler for OpenCL C", "install the driver's compiler package");
   } else if (!DeviceValue<cl_bool>(api, found.id, CL_DEVICE_ENDIAN_LITTLE, CL_FALSE)) {
     degrade("the device is big-endian", "");
@@ -150,6 +176,13 @@ Found Describe(const Api& api, cl_platform_id platform, const std::string& platf
   info.attributes["clVersion"] = version;
   info.attributes["maxBufferBytes"] = absl::StrCat(found.max_buffer_bytes);
   const int number = VersionNumber(version);
+  found.has_compiler =
+      DeviceValue<cl_bool>(api, id, CL_DEVICE_COMPILER_AVAILABLE, CL_FALSE) == CL_TRUE;
+  if (number >= kOldestVersion && api.clCreateProgramWithBuiltInKernels != nullptr) {
+    const std::string names = DeviceText(api, id, CL_DEVICE_BUILT_IN_KERNELS);
+    found.built_in = absl::StrSplit(names, ';', absl::SkipWhitespace());
+    if (!names.empty()) info.attributes["builtInKernels"] = names;
+  }
   found.has_queue_properties = number >= 200;
   JudgeState(api, found, number);
   if (number >= kOldestVersion) {
@@ -157,6 +190,8 @@ Found Describe(const Api& api, cl_platform_id platform, const std::string& platf
     info.can_sub_divide = found.partitions_by_counts;
   }
   const std::string driver_uuid = DriverUuid(api, id);
+  found.pci = PciAddress(api, id);
+  if (!found.pci.empty()) info.attributes["pci"] = found.pci;
   found.driver_uuid = DeviceNamer::IsDriverUuid(driver_uuid);
   info.uuid = namer.Next(platform_name, info.name, driver_uuid);
   return found;
@@ -192,9 +227,8 @@ int VersionNumber(absl::string_view version) {
 std::vector<Found> WithoutDuplicates(std::vector<Found> found) {
   std::vector<Found> kept;
   for (Found& one : found) {
-    auto twin = std::find_if(kept.begin(), kept.end(), [&one](const Found& other) {
-      return one.driver_uuid && other.driver_uuid && one.info.uuid == other.info.uuid;
-    });
+    auto twin = std::find_if(kept.begin(), kept.end(),
+                             [&one](const Found& other) { return SameDevice(one, other); });
     if (twin == kept.end()) {
       kept.push_back(std::move(one));
     } else if (twin->info.state != DeviceState::kOk && one.info.state == DeviceState::kOk) {

@@ -36,7 +36,7 @@ Found Device(const char* uuid, bool driver_uuid, const char* name,
   return found;
 }
 
-TEST(Inventory, MergesTwoIcdsOfOneDeviceOnlyByTheDriversUuid) {
+TEST(Inventory, MergesTwoIcdsOfOneDeviceByTheDriversUuid) {
   const std::vector<Found> kept = WithoutDuplicates({
       Device("a", true, "old driver", DeviceState::kDegraded),
       Device("b", true, "another"),
@@ -48,6 +48,42 @@ TEST(Inventory, MergesTwoIcdsOfOneDeviceOnlyByTheDriversUuid) {
   ASSERT_EQ(kept.size(), 4u);
   EXPECT_EQ(kept[0].info.name, "new driver") << "a usable one is kept before a degraded one";
   EXPECT_EQ(kept[1].info.name, "another");
+}
+
+TEST(Inventory, MergesByHandleAndByPlaceOnTheBus) {
+  Found first = Device("a", false, "from a library that is named twice");
+  first.id = reinterpret_cast<cl_device_id>(0x10);
+  Found again = Device("b", false, "the same");
+  again.id = first.id;
+  Found old_driver = Device("c", false, "a card by its old driver", DeviceState::kDegraded);
+  old_driver.pci = "0000:03:00.0";
+  Found new_driver = Device("d", false, "the card by its new driver");
+  new_driver.pci = "0000:03:00.0";
+  Found beside = Device("e", false, "the card beside it");
+  beside.pci = "0000:04:00.0";
+  const std::vector<Found> kept = WithoutDuplicates({first, again, old_driver, new_driver, beside});
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(kept[0].info.uuid, "a");
+  EXPECT_EQ(kept[1].info.uuid, "d");
+  EXPECT_EQ(kept[2].info.uuid, "e");
+}
+
+TEST(Inventory, KeepsTheProcessorOfTwoDriversAndNotOfOneDriverTwice) {
+  const auto processor = [](uintptr_t platform, const char* name, const char* version) {
+    Found found = Device(name, false, "EPYC");
+    found.is_cpu = true;
+    found.platform = reinterpret_cast<cl_platform_id>(platform);
+    found.id = reinterpret_cast<cl_device_id>(platform + 1);
+    found.info.attributes["platform"] = name;
+    found.info.driver_version = version;
+    return found;
+  };
+  EXPECT_EQ(
+      WithoutDuplicates({processor(0x10, "PoCL", "3.1"), processor(0x20, "PoCL", "3.1")}).size(),
+      1u);
+  EXPECT_EQ(
+      WithoutDuplicates({processor(0x10, "PoCL", "3.1"), processor(0x20, "rusticl", "3.1")}).size(),
+      2u);
 }
 
 TEST(Errors, GiveTheCanonicalCode) {

@@ -1,8 +1,13 @@
 // What is OpenCL's own beside the conformance suite: several platforms in one process, sub-devices,
 // memory that is not host-addressable, native handles. PoCL and rusticl (llvmpipe) must be there.
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <set>
 
@@ -305,6 +310,47 @@ TEST(OpenCl, GivesDifferentDevicesDifferentIdentities) {
     EXPECT_EQ(info.state == DeviceState::kOk, info.reason.empty()) << info.name;
   }
   EXPECT_EQ(uuids.size(), infos.size());
+}
+
+// A process of its own: a loader reads its list of drivers once.
+TEST(OpenCl, TwoIcdFilesOfOneLibraryAreOneDevice) {
+  char folder[] = "/tmp/het_icds_XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  std::ofstream(std::string(folder) + "/a.icd") << "libpocl.so.2\n";
+  std::ofstream(std::string(folder) + "/b.icd") << "libpocl.so.2\n";
+  const std::string command = std::string("OCL_ICD_VENDORS=") + folder + " /proc/" +
+                              std::to_string(getpid()) +
+                              "/exe --gtest_also_run_disabled_tests"
+                              " --gtest_filter=Helper.DISABLED_PrintsTheDevices";
+  FILE* const output = popen(command.c_str(), "r");
+  ASSERT_NE(output, nullptr);
+  std::string text;
+  for (char line[512]; fgets(line, sizeof(line), output) != nullptr;) text += line;
+  pclose(output);
+  std::filesystem::remove_all(folder);
+  EXPECT_NE(text.find("devices: 1\n"), std::string::npos) << text;
+}
+
+TEST(Helper, DISABLED_PrintsTheDevices) {
+  const std::vector<DeviceInfo> infos = *MakeDriver()->Enumerate();
+  for (const DeviceInfo& info : infos) printf("%s %s\n", info.uuid.c_str(), info.name.c_str());
+  printf("devices: %zu\n", infos.size());
+}
+
+// Running some is accelerator_test.cc's: what PoCL has, Debian's package cannot build.
+TEST(BuiltIn, WhatTheDriverCannotBuildIsSaidToBe) {
+  const std::unique_ptr<Driver> driver = MakeDriver();
+  const auto device = Open(*driver, kPocl);
+  ASSERT_TRUE(device->Can(kRunsBuiltIn)) << "PoCL has some";
+  ProgramSource source;
+  source.name = "built in";
+  source.built_in = {"no.such.kernel"};
+  const absl::Status unknown = device->Build(source).status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound) << unknown;
+  EXPECT_NE(unknown.message().find("pocl.add.i8"), absl::string_view::npos) << unknown;
+  source.built_in = {"pocl.add.i8"};
+  const absl::Status status = device->Build(source).status();
+  EXPECT_TRUE(status.ok() || absl::IsUnavailable(status)) << status;
 }
 
 TEST(SubDevices, TwoPartsOfPoclHaveOtherUnitsAndWorkAtOnce) {

@@ -1,5 +1,6 @@
 #include "devices/opencl/program.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -43,9 +44,9 @@ std::string NameInSource(absl::string_view driver_name, absl::string_view text) 
 
 }  // namespace
 
-ClKernel::ClKernel(std::string name, std::string driver_name, const ClProgram& program,
-                   uint32_t arguments)
-    : Kernel(std::move(name), KernelForm::kPortable),
+ClKernel::ClKernel(std::string name, std::string driver_name, KernelForm form,
+                   const ClProgram& program, uint32_t arguments)
+    : Kernel(std::move(name), form),
       driver_name_(std::move(driver_name)),
       program_(program),
       arguments_(arguments),
@@ -63,15 +64,19 @@ absl::StatusOr<const Kernel*> ClProgram::GetKernel(absl::string_view name) const
       absl::StrCat("no kernel \"", name, "\"; there are: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status ClProgram::FindKernels(const ProgramSource& source) {
+absl::Status ClProgram::FindKernels(const ProgramSource& source, KernelForm form) {
   const Api& api = device_.api();
   const std::string what = absl::StrCat("kernels of program ", source.name);
-  size_t bytes = 0;
-  HET_CL_RETURN_IF_ERROR(
-      api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, 0, nullptr, &bytes), what);
-  std::string names(bytes, '\0');
-  HET_CL_RETURN_IF_ERROR(
-      api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, bytes, names.data(), nullptr), what);
+  std::string names = absl::StrJoin(source.built_in, ";");
+  if (form == KernelForm::kPortable) {
+    size_t bytes = 0;
+    HET_CL_RETURN_IF_ERROR(
+        api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, 0, nullptr, &bytes), what);
+    names.assign(bytes, '\0');
+    HET_CL_RETURN_IF_ERROR(
+        api.clGetProgramInfo(program_, CL_PROGRAM_KERNEL_NAMES, bytes, names.data(), nullptr),
+        what);
+  }
   for (absl::string_view name : absl::StrSplit(names.c_str(), ';', absl::SkipWhitespace())) {
     cl_int error = CL_SUCCESS;
     cl_kernel kernel = api.clCreateKernel(program_, std::string(name).c_str(), &error);
@@ -80,8 +85,10 @@ absl::Status ClProgram::FindKernels(const ProgramSource& source) {
     error = api.clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof(arguments), &arguments, nullptr);
     api.clReleaseKernel(kernel);
     HET_CL_RETURN_IF_ERROR(error, absl::StrCat(what, ", ", name));
-    kernels_.push_back(std::make_unique<ClKernel>(NameInSource(name, source.portable),
-                                                  std::string(name), *this, arguments));
+    const std::string own_name =
+        form == KernelForm::kBuiltIn ? std::string(name) : NameInSource(name, source.portable);
+    kernels_.push_back(
+        std::make_unique<ClKernel>(own_name, std::string(name), form, *this, arguments));
   }
   return absl::OkStatus();
 }
@@ -96,7 +103,33 @@ bool HasWideItems(const Found& found) {
 
 }  // namespace
 
+absl::StatusOr<Ref<Program>> ChooseBuiltIn(ClDevice& device, const ProgramSource& source) {
+  const std::vector<std::string>& known = device.found().built_in;
+  for (const std::string& name : source.built_in) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    return absl::NotFoundError(absl::StrCat("program ", source.name, ": ", device.info().name,
+                                            " has no built-in kernel \"", name,
+                                            "\"; there are: ", absl::StrJoin(known, ", ")));
+  }
+  const cl_device_id id = device.id();
+  cl_int error = CL_SUCCESS;
+  cl_program handle = device.api().clCreateProgramWithBuiltInKernels(
+      device.context(), 1, &id, absl::StrJoin(source.built_in, ";").c_str(), &error);
+  HET_CL_RETURN_IF_ERROR(error, absl::StrCat("built-in kernels of program ", source.name));
+  Ref<ClProgram> program = MakeRef<ClProgram>(device, handle);
+  // Some drivers (PoCL) want them built, too.
+  error = device.api().clBuildProgram(handle, 1, &id, nullptr, nullptr, nullptr);
+  if (error == CL_BUILD_PROGRAM_FAILURE) {  // PoCL looks for files that Debian has no package of
+    return absl::UnavailableError(
+        absl::StrCat("program ", source.name, ": the driver of ", device.info().name,
+                     " cannot build its own kernels:\n", BuildLog(device.api(), handle, id)));
+  }
+  HET_RETURN_IF_ERROR(program->FindKernels(source, KernelForm::kBuiltIn));
+  return Ref<Program>(program);
+}
+
 absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source) {
+  if (source.portable.empty() || !device.found().has_compiler) return ChooseBuiltIn(device, source);
   const Api& api = device.api();
   const char* texts[] = {OpenClPrelude().data(), source.portable.c_str()};
   const size_t lengths[] = {OpenClPrelude().size(), source.portable.size()};
@@ -116,7 +149,7 @@ absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource&
                                                    BuildLog(api, handle, id)));
   }
   HET_CL_RETURN_IF_ERROR(error, absl::StrCat("building ", source.name, " on ", device.info().name));
-  HET_RETURN_IF_ERROR(program->FindKernels(source));
+  HET_RETURN_IF_ERROR(program->FindKernels(source, KernelForm::kPortable));
   return Ref<Program>(program);
 }
 

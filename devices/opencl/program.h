@@ -1,5 +1,8 @@
 // ClProgram: portable text compiled for one device, and its entry points.
 //
+// Or a choice of the driver's built-in kernels: then an argument is a buffer alone, without an
+// offset, which such kernels do not know.
+//
 // Threads: immutable. Each queue makes its own cl_kernel from it, because the arguments of a
 // cl_kernel are state. Failures: InvalidArgument with the compiler's log.
 #ifndef HET_DEVICES_OPENCL_PROGRAM_H_
@@ -21,7 +24,8 @@ class ClProgram;
 
 class ClKernel final : public Kernel {
  public:
-  ClKernel(std::string name, std::string driver_name, const ClProgram& program, uint32_t arguments);
+  ClKernel(std::string name, std::string driver_name, KernelForm form, const ClProgram& program,
+           uint32_t arguments);
 
   const ClProgram& program() const { return program_; }
   // What clCreateKernel knows it by.
@@ -48,8 +52,9 @@ class ClProgram final : public Program {
 
  private:
   friend absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source);
+  friend absl::StatusOr<Ref<Program>> ChooseBuiltIn(ClDevice& device, const ProgramSource& source);
   ~ClProgram() override;
-  absl::Status FindKernels(const ProgramSource& source);
+  absl::Status FindKernels(const ProgramSource& source, KernelForm form);
 
   ClDevice& device_;
   const cl_program program_;
@@ -57,6 +62,8 @@ class ClProgram final : public Program {
 };
 
 absl::StatusOr<Ref<Program>> BuildProgram(ClDevice& device, const ProgramSource& source);
+// The driver's kernels of source.built_in. NotFound names those it has.
+absl::StatusOr<Ref<Program>> ChooseBuiltIn(ClDevice& device, const ProgramSource& source);
 
 }  // namespace het::opencl
 

@@ -395,12 +395,21 @@ absl::Status ClQueue::CheckLaunch(const Launch& launch, const ClKernel& kernel) 
                                                    ": the kernel was built for another device, ",
                                                    kernel.program().device().info().name));
   }
-  const size_t given = 2 * launch.buffers.size() + (launch.params.empty() ? 0 : 1);
+  const bool built_in = kernel.form() == KernelForm::kBuiltIn;
+  const size_t given = (built_in ? 1 : 2) * launch.buffers.size() + (launch.params.empty() ? 0 : 1);
   if (given != kernel.arguments()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "launch of ", kernel.name(), ": ", launch.buffers.size(), " buffers and ",
-        launch.params.size(), " bytes of parameters are ", given, " arguments; the kernel takes ",
-        kernel.arguments(), " (two for each buffer, one for the parameters)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("launch of ", kernel.name(), ": ", launch.buffers.size(), " buffers and ",
+                     launch.params.size(), " bytes of parameters are ", given,
+                     " arguments; the kernel takes ", kernel.arguments(),
+                     built_in ? " (one for each buffer, one for the parameters)"
+                              : " (two for each buffer, one for the parameters)"));
+  }
+  for (size_t i = 0; built_in && i < launch.buffers.size(); ++i) {
+    if (launch.buffers[i].offset == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat("launch of ", kernel.name(), ": buffer ", i,
+                                                   " is at offset ", launch.buffers[i].offset,
+                                                   "; a built-in kernel takes whole buffers"));
   }
   const uint64_t group =
       uint64_t{launch.group_size[0]} * launch.group_size[1] * launch.group_size[2];
@@ -441,7 +450,9 @@ absl::Status ClQueue::SetArguments(OwnKernel& own, const Launch& launch) {
   own.offsets.resize(launch.buffers.size(), UINT64_MAX);
   cl_int error = CL_SUCCESS;
   cl_uint index = 0;
-  for (size_t i = 0; i < launch.buffers.size() && error == CL_SUCCESS; ++i, index += 2) {
+  const bool built_in = launch.kernel->form() == KernelForm::kBuiltIn;
+  for (size_t i = 0; i < launch.buffers.size() && error == CL_SUCCESS;
+       ++i, index += built_in ? 1 : 2) {
     auto& buffer = static_cast<ClBuffer&>(*launch.buffers[i].buffer);
     const uint64_t offset = launch.buffers[i].offset;
     if (own.buffers[i] != buffer.serial()) {
@@ -449,7 +460,7 @@ absl::Status ClQueue::SetArguments(OwnKernel& own, const Launch& launch) {
       error = api_.clSetKernelArg(own.kernel, index, sizeof(memory), &memory);
       own.buffers[i] = buffer.serial();
     }
-    if (own.offsets[i] != offset && error == CL_SUCCESS) {
+    if (!built_in && own.offsets[i] != offset && error == CL_SUCCESS) {
       const cl_ulong value = offset;
       error = api_.clSetKernelArg(own.kernel, index + 1, sizeof(value), &value);
       own.offsets[i] = offset;

@@ -37,14 +37,17 @@ absl::StatusOr<Ref<Program>> StreamProgram::Build(StreamDevice& device,
       absl::StrCat("loading program ", source.name, " on ", device.info().name);
   const Current current(gpu);
   void* module = nullptr;
-  HET_GPU_RETURN_IF_ERROR(gpu, gpu.LoadCode(code.image, &module), what);
+  std::string log;
+  if (const int error = gpu.LoadCode(code, &module, &log); error != 0) {
+    return gpu.Error(error, log.empty() ? what : absl::StrCat(what, " (", log, ")"));
+  }
   Ref<StreamProgram> program = MakeRef<StreamProgram>(device, module);
   for (const std::string& name : code.kernels) {
     void* handle = nullptr;
     HET_GPU_RETURN_IF_ERROR(gpu, gpu.FindKernel(module, name.c_str(), &handle),
                             absl::StrCat(what, ", kernel ", name));
-    program->kernels_.push_back(
-        std::make_unique<StreamKernel>(name, *program, handle, gpu.ArgumentBytes(handle)));
+    program->kernels_.push_back(std::make_unique<StreamKernel>(name, code.form, *program, handle,
+                                                               gpu.ArgumentBytes(handle)));
   }
   return Ref<Program>(program);
 }
@@ -65,9 +68,15 @@ absl::StatusOr<const Kernel*> StreamProgram::GetKernel(absl::string_view name) c
 }
 
 StreamDevice::StreamDevice(Driver& driver, DeviceInfo info, std::unique_ptr<Gpu> gpu)
-    : Device(driver, std::move(info), kRunsPortable | kNativeHandles),
+    : Device(driver, std::move(info), kNativeHandles | gpu->capabilities()),
       gpu_(std::move(gpu)),
       events_(*gpu_) {}
+
+bool StreamDevice::Reaches(const Device& other) const {
+  if (!Can(kPeerCopies) || &other.driver() != &driver()) return false;
+  const auto* peer = dynamic_cast<const StreamDevice*>(&other);
+  return peer != nullptr && gpu_->Reaches(peer->gpu());
+}
 
 absl::StatusOr<Ref<Buffer>> StreamDevice::DoAllocate(uint64_t bytes, MemoryKind kind) {
   if (bytes > info().memory_bytes) {  // drivers wrap sizes around

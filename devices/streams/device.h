@@ -37,8 +37,9 @@ class StreamProgram;
 
 class StreamKernel final : public Kernel {
  public:
-  StreamKernel(std::string name, const StreamProgram& program, void* handle, size_t argument_bytes)
-      : Kernel(std::move(name), KernelForm::kPortable),
+  StreamKernel(std::string name, KernelForm form, const StreamProgram& program, void* handle,
+               size_t argument_bytes)
+      : Kernel(std::move(name), form),
         program_(program),
         handle_(handle),
         argument_bytes_(argument_bytes) {}
@@ -74,11 +75,12 @@ class StreamDevice final : public Device {
  public:
   StreamDevice(Driver& driver, DeviceInfo info, std::unique_ptr<Gpu> gpu);
 
-  Gpu& gpu() { return *gpu_; }
+  Gpu& gpu() const { return *gpu_; }
   EventPool& events() { return events_; }
 
   uint64_t allocated_bytes() const override { return allocated_.load(std::memory_order_relaxed); }
   void* native_handle() const override { return gpu_->context(); }
+  bool Reaches(const Device& other) const override;
 
  private:
   friend class StreamBuffer;

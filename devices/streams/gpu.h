@@ -12,12 +12,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "devices/device.h"
 #include "devices/program.h"
 #include "devices/queue.h"
 
@@ -27,8 +29,24 @@ using Address = uint64_t;  // of device memory
 
 // What the vendor's compiler made of a program.
 struct Code {
-  std::string image;                 // what LoadCode takes
+  std::string image;
   std::vector<std::string> kernels;  // names of its entry points
+  KernelForm form = KernelForm::kPortable;
+};
+
+// MatrixProduct in addresses.
+struct Product {
+  MatrixType type;
+  uint32_t rows, n_in, n_out;
+  bool accumulate;
+  Address w, x, y;
+};
+
+class Multiplier {
+ public:
+  virtual ~Multiplier() = default;
+  // Queues the product; a number of the Gpu's.
+  virtual int Multiply(const Product& product) = 0;
 };
 
 class Gpu {
@@ -46,6 +64,10 @@ class Gpu {
   // ResourceExhausted for memory that is not there.
   virtual absl::Status Error(int error, absl::string_view what) const = 0;
   virtual bool IsNotReady(int error) const = 0;
+
+  // Of the contract's (devices/device.h): which programs it runs, and kPeerCopies, kPoolMemory,
+  // kMultipliesMatrices.
+  virtual uint32_t capabilities() const { return kRunsPortable; }
 
   virtual int NewStream(QueueKind kind, void** stream) = 0;
   virtual int DeleteStream(void* stream) = 0;
@@ -71,14 +93,30 @@ class Gpu {
   virtual int Write(Address to, const void* from, uint64_t bytes, void* stream) = 0;
   virtual int Read(void* to, Address from, uint64_t bytes, void* stream) = 0;
   virtual int Copy(Address to, Address from, uint64_t bytes, void* stream) = 0;
+  // Whether CopyAcross works between this device's memory and that of `other`.
+  virtual bool Reaches(const Gpu& other) const {
+    (void)other;
+    return false;
+  }
+  // Between the memory of two devices, one of which is this one.
+  virtual int CopyAcross(Address to, const Gpu& to_gpu, Address from, const Gpu& from_gpu,
+                         uint64_t bytes, void* stream) {
+    (void)to_gpu, (void)from_gpu;
+    return Copy(to, from, bytes, stream);
+  }
   virtual int Fill(Address to, uint8_t value, uint64_t bytes, void* stream) = 0;
   // `arguments`: packed, each at its natural alignment.
   virtual int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
                      const void* arguments, size_t bytes, void* stream) = 0;
 
+  // The vendor's matrix library for one stream; with kMultipliesMatrices. A multiplier is used by
+  // one thread at a time.
+  virtual absl::StatusOr<std::unique_ptr<Multiplier>> NewMultiplier(void* stream);
+
   // InvalidArgument with the compiler's log.
   virtual absl::StatusOr<Code> Compile(const ProgramSource& source) = 0;
-  virtual int LoadCode(const std::string& image, void** module) = 0;
+  // `log`: what the driver says of an image that it does not take.
+  virtual int LoadCode(const Code& code, void** module, std::string* log) = 0;
   virtual int UnloadCode(void* module) = 0;
   virtual int FindKernel(void* module, const char* name, void** kernel) = 0;
   // Bytes of all its arguments in the packed form; 0 where the driver does not tell.
@@ -87,6 +125,10 @@ class Gpu {
   // What native_handle() of the device is (CUcontext).
   virtual void* context() const = 0;
 };
+
+inline absl::StatusOr<std::unique_ptr<Multiplier>> Gpu::NewMultiplier(void*) {
+  return absl::UnimplementedError("the driver has no matrix library");
+}
 
 // The device is current as long as this lives.
 class Current {

@@ -337,8 +337,9 @@ StreamQueue::StreamQueue(StreamDevice& device, QueueKind kind, void* stream, boo
 
 StreamQueue::~StreamQueue() {
   core_->Close();
-  if (!owned_) return;
   const Current current(gpu_);
+  multiplier_ = nullptr;
+  if (!owned_) return;
   gpu_.DeleteStream(core_->stream());
 }
 
@@ -377,6 +378,16 @@ absl::Status StreamQueue::DoCopy(Buffer& from, uint64_t from_offset, Buffer& to,
                                  uint64_t bytes, const Sync& sync) {
   if (bytes == 0) return core_->Barrier(sync);
   RefCounted* const uses[] = {&from, &to};
+  // Pinned host memory is everybody's.
+  if (&from.device() != &to.device() && from.host() == nullptr && to.host() == nullptr) {
+    const Gpu& from_gpu = static_cast<const StreamDevice&>(from.device()).gpu();
+    const Gpu& to_gpu = static_cast<const StreamDevice&>(to.device()).gpu();
+    return core_->Enqueue(
+        sync, "copy between devices", uses,
+        [&gpu = gpu_, &from_gpu, &to_gpu, stream = core_->stream(),
+         source = AddressOf(from, from_offset), target = AddressOf(to, to_offset),
+         bytes] { return gpu.CopyAcross(target, to_gpu, source, from_gpu, bytes, stream); });
+  }
   return core_->Enqueue(sync, "copy", uses,
                         [&gpu = gpu_, stream = core_->stream(),
                          source = AddressOf(from, from_offset), target = AddressOf(to, to_offset),
@@ -432,6 +443,23 @@ absl::Status StreamQueue::DoSubmit(const Launch& launch, const Sync& sync) {
                                             packed.arguments.data(), packed.arguments.size(),
                                             stream);
                         });
+}
+
+absl::Status StreamQueue::DoMultiply(const MatrixProduct& product, const Sync& sync) {
+  if (multiplier_ == nullptr) {
+    const Current current(gpu_);
+    HET_ASSIGN_OR_RETURN(multiplier_, gpu_.NewMultiplier(core_->stream()));
+  }
+  RefCounted* const uses[] = {product.w.buffer, product.x.buffer, product.y.buffer};
+  const auto place = [](const BufferArg& argument) {
+    return AddressOf(*argument.buffer, argument.offset);
+  };
+  const Product addressed{product.type,       product.rows,     product.n_in,     product.n_out,
+                          product.accumulate, place(product.w), place(product.x), place(product.y)};
+  // Kept by what waits for the host: the queue may be gone by then.
+  return core_->Enqueue(sync, "matrix product", uses, [multiplier = multiplier_, addressed] {
+    return multiplier->Multiply(addressed);
+  });
 }
 
 absl::Status StreamQueue::DoBarrier(const Sync& sync) { return core_->Barrier(sync); }

@@ -48,11 +48,13 @@ class StreamQueue final : public Queue {
   absl::Status DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t value,
                       const Sync& sync) override;
   absl::Status DoSubmit(const Launch& launch, const Sync& sync) override;
+  absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync) override;
   absl::Status DoBarrier(const Sync& sync) override;
   absl::Status DoFlush() override;
 
   Gpu& gpu_;
   const bool owned_;
+  std::shared_ptr<Multiplier> multiplier_;  // made with the first product
   const Ref<Core> core_;  // outlives the queue where a timeline still holds a callback
 };
 

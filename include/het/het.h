@@ -18,7 +18,9 @@
  * - Sizes are bytes, times nanoseconds (suffix _ns) or milliseconds as double (suffix _ms), shares
  * 1/10000.
  *
- * Changes: 0.1 first version.
+ * Changes: 0.1 first version; since then (additions only): peers, pool memory,
+ * het_queue_multiply, isolation_at_least of a slice, isolate of a session, graphs and
+ * built-in kernels.
  */
 #ifndef HET_HET_H_
 #define HET_HET_H_
@@ -94,6 +96,10 @@ typedef struct het_session_options {
   const char*
       simulate; /* embedded only: a profile file of simulated devices that join the inventory */
   const char* tenant; /* a name for reports; NULL: the user's name */
+  /* Backends whose drivers run in worker processes, so that one that crashes takes its own devices
+   * and nothing else: "cuda,hip", "all", "" (none); NULL: $HET_ISOLATE. Native kernels, host memory
+   * in place, native handles and matrix products do not cross. */
+  const char* isolate;
 } het_session_options;
 
 /* Unavailable when no daemon answers (the message says where it looked). options may be NULL. */
@@ -103,8 +109,9 @@ HET_API int het_session_is_embedded(const het_session* session);
 
 enum {
   HET_DEVICE_SIMULATED = 1,
-  HET_DEVICE_USABLE = 2,      /* a slice of it can be acquired */
-  HET_DEVICE_VIRTUAL_TIME = 4 /* simulated, timing mode: no data */
+  HET_DEVICE_USABLE = 2,        /* a slice of it can be acquired */
+  HET_DEVICE_VIRTUAL_TIME = 4,  /* simulated, timing mode: no data */
+  HET_DEVICE_FIXED_FUNCTION = 8 /* runs compiled graphs or built-in kernels, and no others */
 };
 
 typedef struct het_device_info {
@@ -146,15 +153,23 @@ typedef enum het_priority {
   HET_PRIORITY_BATCH = 2
 } het_priority;
 
+/* What must hold a slice at least (docs/slices.md). A slice that would be held by less is refused
+ * with FailedPrecondition: the message says what is there and what would do. */
+typedef enum het_isolation {
+  HET_ISOLATION_ANY = 0,     /* het's arbiter (cooperative) does */
+  HET_ISOLATION_DRIVER = 1,  /* the driver or the kernel keeps the part apart */
+  HET_ISOLATION_HARDWARE = 2 /* its own silicon and memory */
+} het_isolation;
+
 typedef struct het_slice_request {
   size_t struct_size;
   const char* device; /* UUID */
   uint32_t share;     /* 1/10000 of the device's compute, 100 .. 10000 */
   het_policy policy;
   uint64_t memory_bytes; /* rounded up to 1 MiB */
-  const char* name; /* a slice the operator cut: leased as it is, nothing else counts; or NULL */
+  const char* name;      /* a slice the operator cut: leased as it is; or NULL */
   het_priority priority;
-  uint32_t reserved;
+  het_isolation isolation_at_least;
 } het_slice_request;
 
 /* All or none, one transaction. `leases` has room for `count`. ResourceExhausted names what is free
@@ -192,7 +207,12 @@ enum {
   HET_CAN_WRAP_HOST = 8,
   HET_CAN_NATIVE_HANDLES = 16,
   HET_HAS_VIRTUAL_TIME = 32,
-  HET_HAS_NO_DATA = 64
+  HET_HAS_NO_DATA = 64,
+  HET_CAN_COPY_PEERS = 128,  /* het_queue_copy to and from buffers of leases that it reaches */
+  HET_HAS_POOL_MEMORY = 256, /* buffers come and go without waiting for other queues' work */
+  HET_CAN_MULTIPLY_MATRICES = 512, /* het_queue_multiply */
+  HET_CAN_RUN_GRAPHS = 1024,       /* het_program_source.graph */
+  HET_CAN_RUN_BUILT_IN = 2048      /* het_program_source.built_in */
 };
 HET_API het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities);
 /* The vendor's context (cl_context, ...), NULL where there is none; valid as long as the lease. */
@@ -258,9 +278,21 @@ typedef struct het_program_source {
   const char* options;  /* "-DNAME=VALUE ..."; NULL: none */
   const het_native_kernel* native;
   size_t native_count;
+  /* What the vendor's compiler made of a network, for a device with HET_CAN_RUN_GRAPHS: one kernel,
+   * "graph"; its launch has a buffer per argument of the graph, inputs and outputs in its order. */
+  const void* graph;
+  size_t graph_bytes;
+  /* Kernels in the device's driver, "NAME;NAME", for one with HET_CAN_RUN_BUILT_IN; NULL: none.
+   * Their launch has a buffer per argument, at offset 0, and the parameters last. */
+  const char* built_in;
 } het_program_source;
 
-typedef enum het_kernel_form { HET_FORM_NATIVE = 0, HET_FORM_PORTABLE = 1 } het_kernel_form;
+typedef enum het_kernel_form {
+  HET_FORM_NATIVE = 0,
+  HET_FORM_PORTABLE = 1,
+  HET_FORM_GRAPH = 2,
+  HET_FORM_BUILT_IN = 3
+} het_kernel_form;
 
 /* InvalidArgument with the compiler's log. The native table is copied. */
 HET_API het_status het_program_build(het_lease* lease, const het_program_source* source,
@@ -329,6 +361,31 @@ HET_API het_status het_queue_fill(het_queue* queue, het_buffer* to, uint64_t off
                                   uint8_t value, const het_sync* sync);
 HET_API het_status het_queue_launch(het_queue* queue, const het_launch* launch,
                                     const het_sync* sync);
+/* y[r][o] = sum over i of x[r][i] * w[o][i] (plus the old y[r][o] with `accumulate`): rows times
+ * n_in activations by n_out rows of n_in weights, row-major and dense, by the vendor's own library;
+ * y and the sums are f32. Offsets are multiples of 16. Unimplemented without
+ * HET_CAN_MULTIPLY_MATRICES. */
+typedef enum het_matrix_type {
+  HET_MATRIX_F32 = 0,
+  HET_MATRIX_F16 = 1,
+  HET_MATRIX_BF16 = 2
+} het_matrix_type;
+
+typedef struct het_matrix_product {
+  size_t struct_size;
+  het_matrix_type type; /* of w and x */
+  uint32_t rows;
+  uint32_t n_in;
+  uint32_t n_out;
+  uint32_t accumulate; /* 0 or 1 */
+  uint32_t reserved;
+  het_buffer_arg w;
+  het_buffer_arg x;
+  het_buffer_arg y;
+} het_matrix_product;
+
+HET_API het_status het_queue_multiply(het_queue* queue, const het_matrix_product* product,
+                                      const het_sync* sync);
 HET_API het_status het_queue_barrier(het_queue* queue, const het_sync* sync);
 HET_API het_status het_queue_flush(het_queue* queue);
 /* Barrier + wait: the edge of the API, never inside a stage. */

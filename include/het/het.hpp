@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -234,6 +235,25 @@ class QueueView {
     const het_sync s = sync.c();
     Check(het_queue_launch(queue_, &c, &s));
   }
+  struct Product {
+    het_matrix_type type = HET_MATRIX_F32;
+    uint32_t rows = 0, n_in = 0, n_out = 0;
+    bool accumulate = false;
+    het_buffer_arg w = {}, x = {}, y = {};
+  };
+  void Multiply(const Product& product, const Sync& sync = {}) const {
+    het_matrix_product c = Init<het_matrix_product>();
+    c.type = product.type;
+    c.rows = product.rows;
+    c.n_in = product.n_in;
+    c.n_out = product.n_out;
+    c.accumulate = product.accumulate ? 1 : 0;
+    c.w = product.w;
+    c.x = product.x;
+    c.y = product.y;
+    const het_sync s = sync.c();
+    Check(het_queue_multiply(queue_, &c, &s));
+  }
   void Barrier(const Sync& sync) const {
     const het_sync c = sync.c();
     Check(het_queue_barrier(queue_, &c));
@@ -273,6 +293,8 @@ struct ProgramSource {
   std::string portable = {};  // empty: none
   std::string options = {};
   std::vector<NativeKernel> native = {};
+  std::string graph = {};     // the vendor's compiled form
+  std::string built_in = {};  // names of the driver's kernels, "a;b"
 };
 
 class Lease : public Handle<het_lease, het_lease_release> {
@@ -331,6 +353,9 @@ class Lease : public Handle<het_lease, het_lease_release> {
     c.options = source.options.empty() ? nullptr : source.options.c_str();
     c.native = table.data();
     c.native_count = table.size();
+    c.graph = source.graph.empty() ? nullptr : source.graph.data();
+    c.graph_bytes = source.graph.size();
+    c.built_in = source.built_in.empty() ? nullptr : source.built_in.c_str();
     het_program* program = nullptr;
     Check(het_program_build(get(), &c, &program));
     return Program(program);
@@ -373,14 +398,16 @@ struct SliceRequest {
   uint64_t memory_bytes = 0;
   het_policy policy = HET_GUARANTEED;
   het_priority priority = HET_PRIORITY_NORMAL;
-  std::string name = {};  // of a slice the operator cut: then nothing else counts
+  std::string name = {};  // of a slice the operator cut: then only isolation_at_least counts
+  het_isolation isolation_at_least = HET_ISOLATION_ANY;
 };
 
 struct SessionOptions {
   uint32_t flags = 0;
-  std::string socket = {};    // empty: the default places
-  std::string simulate = {};  // empty: none
-  std::string tenant = {};    // empty: the user
+  std::string socket = {};                  // empty: the default places
+  std::string simulate = {};                // empty: none
+  std::string tenant = {};                  // empty: the user
+  std::optional<std::string> isolate = {};  // backends in worker processes; none: $HET_ISOLATE
 };
 
 class Session : public Handle<het_session, het_session_close> {
@@ -392,6 +419,7 @@ class Session : public Handle<het_session, het_session_close> {
     c.socket = options.socket.empty() ? nullptr : options.socket.c_str();
     c.simulate = options.simulate.empty() ? nullptr : options.simulate.c_str();
     c.tenant = options.tenant.empty() ? nullptr : options.tenant.c_str();
+    c.isolate = options.isolate.has_value() ? options.isolate->c_str() : nullptr;
     het_session* session = nullptr;
     Check(het_session_open(&c, &session));
     return Session(session);
@@ -410,6 +438,7 @@ class Session : public Handle<het_session, het_session_close> {
       c[i].device = requests[i].device.c_str();
       c[i].name = requests[i].name.empty() ? nullptr : requests[i].name.c_str();
       c[i].priority = requests[i].priority;
+      c[i].isolation_at_least = requests[i].isolation_at_least;
       c[i].share = requests[i].share;
       c[i].policy = requests[i].policy;
       c[i].memory_bytes = requests[i].memory_bytes;

@@ -2,14 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "devices/registry.h"
 #include "runtime/discovery.h"
 #include "runtime/isolation/device.h"
 
@@ -78,12 +81,26 @@ absl::StatusOr<std::unique_ptr<Driver>> CreateIsolatedDriver(const std::string& 
   return driver;
 }
 
-bool IsIsolated(absl::string_view backend) {
-  const char* chosen = std::getenv("HET_ISOLATE");
-  for (absl::string_view name : absl::StrSplit(chosen == nullptr ? "" : chosen, ',')) {
+bool IsIsolated(absl::string_view chosen, absl::string_view backend) {
+  for (absl::string_view name : absl::StrSplit(chosen, ',')) {
     if (name == backend || name == "all") return true;
   }
   return false;
+}
+
+std::string IsolatedByEnvironment() {
+  const char* chosen = std::getenv("HET_ISOLATE");
+  return chosen == nullptr ? "" : chosen;
+}
+
+absl::Status CheckIsolated(absl::string_view chosen) {
+  const std::vector<std::string> known = BackendNames();
+  for (absl::string_view name : absl::StrSplit(chosen, ',', absl::SkipEmpty())) {
+    if (name == "all" || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "asked to isolate \"", name, "\"; there are: all, ", absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace het::runtime::isolation

@@ -47,8 +47,12 @@ class IsolatedDriver final : public Driver {
 absl::StatusOr<std::unique_ptr<Driver>> CreateIsolatedDriver(const std::string& backend,
                                                              const DriverOptions& options);
 
-// Whether $HET_ISOLATE names this backend ("all", or names separated by commas).
-bool IsIsolated(absl::string_view backend);
+// Whether `chosen` ("all", or names separated by commas) names this backend.
+bool IsIsolated(absl::string_view chosen, absl::string_view backend);
+// $HET_ISOLATE; empty where it is not set.
+std::string IsolatedByEnvironment();
+// InvalidArgument names the backends there are.
+absl::Status CheckIsolated(absl::string_view chosen);
 
 }  // namespace het::runtime::isolation
 

@@ -150,14 +150,24 @@ TEST_F(IsolationTest, SaysWhyABackendCannotBeUsed) {
   EXPECT_THAT(std::string(driver.status().message()), HasSubstr("profile"));
 }
 
-TEST(IsIsolated, ReadsTheEnvironment) {
-  setenv("HET_ISOLATE", "cuda,opencl", 1);
-  EXPECT_TRUE(IsIsolated("opencl"));
-  EXPECT_FALSE(IsIsolated("cpu"));
-  setenv("HET_ISOLATE", "all", 1);
-  EXPECT_TRUE(IsIsolated("cpu"));
+TEST(IsIsolated, GoesByNames) {
+  EXPECT_TRUE(IsIsolated("cuda,opencl", "opencl"));
+  EXPECT_FALSE(IsIsolated("cuda,opencl", "cpu"));
+  EXPECT_TRUE(IsIsolated("all", "cpu"));
+  EXPECT_FALSE(IsIsolated("", "opencl"));
+  setenv("HET_ISOLATE", "hip", 1);
+  EXPECT_EQ(IsolatedByEnvironment(), "hip");
   unsetenv("HET_ISOLATE");
-  EXPECT_FALSE(IsIsolated("opencl"));
+  EXPECT_EQ(IsolatedByEnvironment(), "");
+}
+
+TEST(IsIsolated, RefusesABackendThatIsNotThere) {
+  EXPECT_TRUE(CheckIsolated("cpu,opencl").ok());
+  EXPECT_TRUE(CheckIsolated("").ok());
+  const absl::Status status = CheckIsolated("cpu,cudda");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cudda"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("simulated"));
 }
 
 }  // namespace

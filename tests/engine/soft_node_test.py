@@ -2,9 +2,11 @@
 ones. Tokens are those of the processor alone, quotas hold, and a card that is lost in mid-generation costs time only."""
 
 import os
+import tempfile
 import unittest
 
 import hetllm
+import numpy as np
 
 QUESTIONS = ["12+34=", "57+68=", "99+98="]
 ANSWERS = ["46\n", "125\n", "197\n"]
@@ -43,6 +45,27 @@ class SoftNode(unittest.TestCase):
 
     def test_two_slices_of_one_card(self):
         self.check(ask("--slices", "cuda:25%,cuda:50%", "--split", "5,5"), 2)
+
+    def test_prefill_of_f32_matrices_is_the_vendors_librarys(self):
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            model, out = os.path.join(folder, "f32.gguf"), os.path.join(folder, "out.f32")
+            hetllm.run_ok("synth", "--layers", 2, "--embd", 64, "--ff", 96, "--heads", 4, "--kv-heads", 2, "--vocab", 320,
+                          "--type", "f32", "--seed", 3, "-o", model)
+
+            def logits(device, **settings):
+                result = hetllm.run("logits", "-m", model, "--tokens", ",".join(str(7 * i % 300 + 3) for i in range(48)),
+                                    "--slices", device, "-o", out, env={**SOFT, **settings})
+                return result, np.fromfile(out, "<f4") if result.returncode == 0 else None
+
+            expected = logits("cpu")[1]
+            for card, broken in (("cuda", {"HET_SOFT_CUDA": "memory=512MiB;fault=cuLaunchHostFunc:oom"}),
+                                 ("hip", {"HET_SOFT_HIP": "memory=512MiB;fault=hipLaunchHostFunc:oom"})):
+                values = logits(card)[1]
+                self.assertLess(np.linalg.norm(values - expected), 1e-4 * np.linalg.norm(expected), card)
+                # The soft libraries compute in a host function: without those, the engine says that they fail.
+                result, _ = logits(card, **broken)
+                self.assertNotEqual(result.returncode, 0, f"{card}: the library was not asked")
+                self.assertIn("matrix product", result.stderr)
 
     def test_a_card_that_is_lost_in_mid_generation_costs_time_only(self):
         recovered = 0

@@ -116,6 +116,7 @@ TEST(Arguments, NullHandlesAreErrors) {
   EXPECT_EQ(het_queue_native(nullptr), nullptr);
   EXPECT_EQ(het_queue_busy_ns(nullptr), 0u);
   EXPECT_EQ(Code(het_queue_launch(nullptr, nullptr, nullptr)), HET_INVALID_ARGUMENT);
+  EXPECT_EQ(Code(het_queue_multiply(nullptr, nullptr, nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_queue_finish(nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_plan_make(nullptr, nullptr)), HET_INVALID_ARGUMENT);
   EXPECT_EQ(Code(het_link_measure(nullptr, nullptr, 1, nullptr)), HET_INVALID_ARGUMENT);
@@ -262,6 +263,50 @@ TEST(Leases, SayWhatTheyAre) {
   EXPECT_EQ(std::string(info.id).size(), 36u);
   EXPECT_TRUE(lease.Can(HET_CAN_RUN_NATIVE));
   EXPECT_TRUE(lease.Can(HET_CAN_HOST_ADDRESS));
+}
+
+TEST(Leases, AreRefusedWhereLessWouldHoldThemThanWasAsked) {
+  const Session session = Embedded();
+  const het_device_info cpu = Find(session, "cpu");
+  SliceRequest request{cpu.id, 10000, kMiB};
+  request.isolation_at_least = HET_ISOLATION_DRIVER;
+  {
+    const std::vector<Lease> whole = session.Acquire(std::vector{request});
+    EXPECT_STREQ(whole[0].info().isolation, "driver");
+  }
+  request.share = 3700;
+  EXPECT_EQ(CodeOf([&] { session.Acquire(std::vector{request}); }), HET_FAILED_PRECONDITION);
+  EXPECT_THAT(MessageOf([&] { session.Acquire(std::vector{request}); }),
+              AllOf(HasSubstr("\"driver\""), HasSubstr("37%"), HasSubstr("\"cooperative\""),
+                    HasSubstr("whole cores")));
+  request.share = 10000;
+  request.isolation_at_least = HET_ISOLATION_HARDWARE;
+  EXPECT_THAT(MessageOf([&] { session.Acquire(std::vector{request}); }), HasSubstr("MIG"));
+  request.isolation_at_least = HET_ISOLATION_DRIVER;
+  EXPECT_NO_THROW(session.Acquire(std::vector{request})) << "what was refused is free again";
+}
+
+TEST(SessionApi, RefusesToIsolateABackendThatIsNotThere) {
+  SessionOptions options;
+  options.flags = HET_SESSION_EMBEDDED;
+  options.isolate = "cpu,cudda";
+  EXPECT_THAT(MessageOf([&] { Session::Open(options); }),
+              AllOf(HasSubstr("cudda"), HasSubstr("simulated")));
+}
+
+TEST(SessionApi, IsolatesWhatItIsAskedTo) {
+  SessionOptions options;
+  options.flags = HET_SESSION_EMBEDDED;
+  options.isolate = "cpu";
+  const Session session = Session::Open(options);
+  const std::vector<Lease> leases =
+      session.Acquire(std::vector{SliceRequest{Find(session, "cpu").id, 10000, 4 * kMiB}});
+  EXPECT_FALSE(leases[0].Can(HET_CAN_RUN_NATIVE)) << "a native kernel does not cross";
+  options.isolate = "";
+  const Session plain = Session::Open(options);
+  const std::vector<Lease> here =
+      plain.Acquire(std::vector{SliceRequest{Find(plain, "cpu").id, 10000, 4 * kMiB}});
+  EXPECT_TRUE(here[0].Can(HET_CAN_RUN_NATIVE));
 }
 
 TEST(Leases, GoBackWithTheLastThatUsesThem) {

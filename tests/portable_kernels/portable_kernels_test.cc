@@ -1,9 +1,13 @@
-// Every portable kernel against a plain double-precision reference, on awkward shapes, on PoCL with
-// the bodies for wide items and for lanes, and on rusticl.
+// Every portable kernel against a plain double-precision reference, on awkward and random shapes:
+// on PoCL with the bodies for wide items and for lanes, on rusticl, and on the devices of cuda, hip
+// and level_zero (soft ones in CI). Each variant is a ctest entry of its own, which chooses it by
+// --gtest_filter and its drivers by environment. With --performance the kernels are timed instead
+// (performance.h).
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -12,23 +16,29 @@
 #include <string>
 #include <vector>
 
-#include "devices/opencl/driver.h"
+#include "absl/strings/str_cat.h"
+#include "devices/registry.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference_weights.h"
+#include "tests/portable_kernels/performance.h"
 
 namespace hetllm {
 namespace {
 
 struct Variant {
   const char* name;
-  const char* platform;
+  const char* backend;
+  const char* platform;  // of OpenCL; "": the backend's first usable device
   const char* options;
 };
 
 constexpr Variant kVariants[] = {
-    {"pocl_wide", "Portable Computing Language", ""},
-    {"pocl_lanes", "Portable Computing Language", "-DHET_WIDE_ITEMS=0"},
-    {"rusticl", "rusticl", ""},
+    {"pocl_wide", "opencl", "Portable Computing Language", ""},
+    {"pocl_lanes", "opencl", "Portable Computing Language", "-DHET_WIDE_ITEMS=0"},
+    {"rusticl", "opencl", "rusticl", ""},
+    {"cuda", "cuda", "", ""},
+    {"hip", "hip", "", ""},
+    {"level_zero", "level_zero", "", ""},
 };
 
 // One opened device with the program, for all tests of a variant: building takes seconds.
@@ -42,24 +52,27 @@ class Machine {
   }
 
   explicit Machine(const Variant& variant) {
-    driver_ = *het::opencl::CreateDriver({});
+    auto driver = het::CreateDriver(variant.backend);
+    if (!driver.ok()) GiveUp(driver.status());
+    driver_ = *std::move(driver);
     const std::vector<het::DeviceInfo> infos = *driver_->Enumerate();
     for (const het::DeviceInfo& info : infos) {
-      if (info.attributes.at("platform") == variant.platform)
-        device_ = *driver_->Open(info.uuid, {});
+      if (info.state != het::DeviceState::kOk || device_ != nullptr) continue;
+      if (*variant.platform != 0 && info.attributes.at("platform") != variant.platform) continue;
+      auto device = driver_->Open(info.uuid, {});
+      if (!device.ok()) GiveUp(device.status());
+      device_ = *std::move(device);
+      std::printf("%s runs on %s\n", variant.name, info.name.c_str());
     }
     if (device_ == nullptr) {
-      ADD_FAILURE() << "no device of " << variant.platform;
-      std::exit(1);
+      GiveUp(absl::NotFoundError(
+          absl::StrCat("no usable device of ", variant.backend, " ", variant.platform)));
     }
     auto program = device_->Build({.name = "hetllm",
                                    .portable = std::string(PortableSource()),
                                    .options = variant.options,
                                    .native = {}});
-    if (!program.ok()) {
-      ADD_FAILURE() << program.status();
-      std::exit(1);
-    }
+    if (!program.ok()) GiveUp(program.status());
     program_ = *std::move(program);
     queue_ = *device_->CreateQueue(het::QueueKind::kCompute);
     done_ = *device_->CreateTimeline();
@@ -97,7 +110,15 @@ class Machine {
     return std::vector<uint8_t>(back.begin() + kOffset, back.end() - kOffset);
   }
 
+  het::Device& device() { return *device_; }
+  const het::Program& program() const { return *program_; }
+
  private:
+  [[noreturn]] static void GiveUp(const absl::Status& why) {
+    std::printf("no tests were run: %s\n", why.ToString().c_str());
+    std::exit(1);
+  }
+
   std::unique_ptr<het::Driver> driver_;
   std::unique_ptr<het::Device> device_;
   het::Ref<het::Program> program_;
@@ -167,6 +188,12 @@ TEST_P(PortableKernels, Matmul) {
                 {8, 256, 40}, {9, 768, 67},  {131, 256, 65}};
     } else if (format.elements == 1) {
       shapes.insert(shapes.end(), {{1, 7, 3}, {3, 33, 5}, {10, 45, 9}, {11, 515, 4}});
+    }
+    for (int i = 0; i < 4; ++i) {  // whatever else there may be
+      const auto step = static_cast<int>(format.elements);
+      shapes.push_back({static_cast<uint32_t>(Int(1, 20)),
+                        static_cast<uint32_t>(step * Int(1, std::max(2, 700 / step))),
+                        static_cast<uint32_t>(Int(1, 90))});
     }
     for (const Shape& shape : shapes) {
       for (const uint32_t accumulate : {0u, 1u}) {
@@ -417,5 +444,35 @@ TEST_P(PortableKernels, ArgmaxGivesTheFirstOfTheLargest) {
   }
 }
 
+// Times the kernels of the variants whose names are given.
+int Measure(int count, char** names) {
+  for (int i = 0; i < count; ++i) {
+    const auto* variant =
+        std::find_if(std::begin(kVariants), std::end(kVariants),
+                     [&](const Variant& one) { return std::strcmp(one.name, names[i]) == 0; });
+    if (variant == std::end(kVariants)) {
+      std::fprintf(stderr, "no variant %s; there are:", names[i]);
+      for (const Variant& one : kVariants) std::fprintf(stderr, " %s", one.name);
+      std::fprintf(stderr, "\n");
+      return 2;
+    }
+    Machine& machine = Machine::Of(*variant);
+    const absl::Status status = PrintPerformance(machine.device(), machine.program());
+    if (!status.ok()) {
+      std::printf("%s: %s\n", variant->name, status.ToString().c_str());
+      return 1;
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace hetllm
+
+int main(int argc, char** argv) {
+  if (argc > 2 && std::strcmp(argv[1], "--performance") == 0) {
+    return hetllm::Measure(argc - 2, argv + 2);
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -18,8 +18,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LIMIT_BYTES = 40 << 20
 PROGRAMS = ["hetd", "hetctl", "het-probe", "hetllm"]
 # Tests that look for real devices, and skip where there is none.
-TESTS = ["cuda_conformance_test", "hip_conformance_test", "level_zero_conformance_test", "gpu_compile_test"]
-BENCHMARKS = ["streams", "kernels"]
+TESTS = ["cuda_conformance_test", "hip_conformance_test", "level_zero_conformance_test", "gpu_compile_test",
+         "portable_kernels_test"]
+BENCHMARKS = ["streams", "kernels", "parts"]
 # The C library and the loader belong to the machine.
 SYSTEM = re.compile(r"^(ld-linux.*|linux-vdso|libc|libm|libdl|libpthread|librt|libresolv|libutil)\.so")
 GLIBC = (2, 36)
@@ -97,7 +98,8 @@ def main():
         if real != name:
             os.rename(os.path.join(output, "lib", real), os.path.join(output, "lib", name))
             installed = [os.path.join(output, "lib", name) if os.path.basename(p) == real else p for p in installed]
-    shutil.copy(os.path.join(ROOT, "bench", "gpu_all.sh"), os.path.join(output, "bench"))
+    for script in ("gpu_all.sh", "gpu_figures.py", "torch_share.py"):
+        shutil.copy(os.path.join(ROOT, "bench", script), os.path.join(output, "bench"))
     os.makedirs(os.path.join(output, "share"))
     shutil.copy(os.path.join(ROOT, "engine", "demo", "addition.gguf"), os.path.join(output, "share"))
     shutil.copy(os.path.join(ROOT, "LICENSE"), output)

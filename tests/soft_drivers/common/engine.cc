@@ -57,7 +57,7 @@ void Engine::AllowPeer(int card, int peer) {
 }
 
 std::unique_ptr<Stream> Engine::NewStream(int card) {
-  return std::make_unique<Stream>(
+  auto stream = std::make_unique<Stream>(
       [this, card](const Launch& launch) {
         if (Check("kernel", card) != Trouble::kNone) return false;
         for (size_t i = 0; i < launch.kernel->arguments.size(); ++i) {
@@ -75,6 +75,18 @@ std::unique_ptr<Stream> Engine::NewStream(int card) {
         std::fprintf(stderr, "soft %s: %s\n", name_.c_str(), why.c_str());
         Strike(card, Trouble::kLaunchFailed);
       });
+  stream->CallAtEnd([this, card](Stream* ended) {
+    const std::lock_guard lock(cards_[card].mutex);
+    cards_[card].streams.erase(ended);
+  });
+  const std::lock_guard lock(cards_[card].mutex);
+  cards_[card].streams.insert(stream.get());
+  return stream;
+}
+
+void Engine::Synchronize(int card) {
+  const std::lock_guard lock(cards_[card].mutex);
+  for (Stream* stream : cards_[card].streams) stream->Synchronize();
 }
 
 void Engine::Move(Stream& stream, int card, std::function<void()> work) {

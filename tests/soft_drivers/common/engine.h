@@ -62,6 +62,8 @@ class Engine {
 
   // A stream whose launches are checked for addresses and faults.
   std::unique_ptr<Stream> NewStream(int card);
+  // Waits for all work of the card, as freeing memory outside a pool does.
+  void Synchronize(int card);
   // Queues a copy or a fill.
   void Move(Stream& stream, int card, std::function<void()> work);
 
@@ -72,6 +74,8 @@ class Engine {
   struct Card {
     int number = 0;
     std::atomic<Trouble> broken{Trouble::kNone};
+    std::mutex mutex;
+    std::set<Stream*> streams;  // that live
   };
   Trouble Strike(int card, Trouble trouble);
 

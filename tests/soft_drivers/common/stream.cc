@@ -33,6 +33,7 @@ Stream::Stream(Admission admission, Failure failure)
     : admission_(std::move(admission)), failure_(std::move(failure)) {}
 
 Stream::~Stream() {
+  if (at_end_) at_end_(this);
   {
     const std::lock_guard lock(mutex_);
     ends_ = true;

@@ -17,6 +17,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/soft_drivers/common/runner.h"
@@ -51,6 +52,9 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
+  // First thing of the destructor.
+  void CallAtEnd(std::function<void(Stream*)> at_end) { at_end_ = std::move(at_end); }
+
   void Enqueue(Launch launch);
   // `always`: also after Stop.
   void Enqueue(std::function<void()> work, bool always = false);
@@ -74,6 +78,7 @@ class Stream {
 
   const Admission admission_;
   const Failure failure_;
+  std::function<void(Stream*)> at_end_;
   std::atomic<bool> stopped_{false};
 
   mutable std::mutex mutex_;

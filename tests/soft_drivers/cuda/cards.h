@@ -4,6 +4,7 @@
 //   name=TEXT      ("NVIDIA H100")         units=N       multiprocessors (132)
 //   capability=N   (90)                    mig=N         instances the card is cut into (0: no MIG)
 //   order=reverse  last card first         version=N     of the driver (13000)
+//   pools=0        no memory pools         peers=0       cards do not reach each other
 //
 // libcuda and libnvidia-ml are two libraries: each makes its own list from the same settings.
 #ifndef HET_TESTS_SOFT_DRIVERS_CUDA_CARDS_H_

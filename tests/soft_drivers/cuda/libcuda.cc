@@ -112,6 +112,9 @@ HET_EXPORT CUresult cuDeviceGetAttribute(int* value, int attribute, CUdevice dev
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
       *value = facts.capability % 10;
       return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
+      *value = static_cast<int>(The().engine.settings.Number("pools", 1, facts.card));
+      return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_CLOCK_RATE:
     case CU_DEVICE_ATTRIBUTE_INTEGRATED:
     case CU_DEVICE_ATTRIBUTE_COMPUTE_MODE:
@@ -360,7 +363,7 @@ HET_EXPORT CUresult cuCtxSynchronize() {
 
 HET_EXPORT CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) {
   if (!IsDevice(device) || !IsDevice(peer)) return CUDA_ERROR_INVALID_DEVICE;
-  *can = device != peer ? 1 : 0;
+  *can = device != peer ? static_cast<int>(The().engine.settings.Number("peers", 1)) : 0;
   return CUDA_SUCCESS;
 }
 
@@ -385,6 +388,8 @@ HET_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
 HET_EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
   if (address == 0) return CUDA_SUCCESS;
   The().Own(Pointer(address), nullptr);
+  const soft::Piece piece = The().engine.memory.Find(Pointer(address));
+  if (piece.bytes != 0 && piece.card >= 0) The().engine.Synchronize(piece.card);
   return The().engine.memory.Free(Pointer(address)) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 

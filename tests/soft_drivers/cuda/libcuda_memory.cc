@@ -13,9 +13,6 @@ struct CUarrayOpaque {
   size_t bytes = 0;
 };
 struct CUmipmappedArrayOpaque : CUarrayOpaque {};
-struct CUmemoryPoolOpaque {
-  int card = 0;
-};
 
 using namespace soft::cuda;  // NOLINT(google-build-using-namespace): one driver in several files
 
@@ -124,35 +121,6 @@ HET_EXPORT CUresult cuMemGetAddressRange_v2(CUdeviceptr* begin, size_t* bytes,
   *begin = reinterpret_cast<CUdeviceptr>(piece.begin);
   *bytes = piece.bytes;
   return CUDA_SUCCESS;
-}
-
-// ---- Pools: memory is there at once, and freed when the stream comes to it ----
-
-HET_EXPORT CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
-  if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  static std::map<CUdevice, CUmemoryPoolOpaque>* const pools =
-      new std::map<CUdevice, CUmemoryPoolOpaque>;
-  const std::lock_guard lock(The().mutex);
-  (*pools)[device].card = device;
-  *pool = &(*pools)[device];
-  return CUDA_SUCCESS;
-}
-
-HET_EXPORT CUresult cuMemAllocFromPoolAsync(CUdeviceptr* address, size_t bytes, CUmemoryPool pool,
-                                            CUstream) {
-  SOFT_ENTER(cuMemAllocFromPoolAsync);
-  return Allocate(address, bytes, nullptr, pool->card);
-}
-
-HET_EXPORT CUresult cuMemAllocAsync(CUdeviceptr* address, size_t bytes, CUstream) {
-  SOFT_ENTER(cuMemAllocAsync);
-  return Allocate(address, bytes, nullptr, Current()->card);
-}
-
-HET_EXPORT CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
-  SOFT_ENTER(cuMemFreeAsync);
-  if (The().engine.memory.Find(Pointer(address)).bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-  return Move(stream, [=] { The().engine.memory.Free(Pointer(address)); });
 }
 
 // ---- Arrays ----

@@ -4,6 +4,7 @@
 //   devices=N      cards (1)                memory=SIZE   of a card (4GiB)
 //   name=TEXT      ("AMD Instinct MI300X")  units=N       compute units (304)
 //   order=reverse  last card first          version=N     of the runtime (60000000)
+//   pools=0        no memory pools          peers=0       cards do not reach each other
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -42,6 +43,9 @@ struct hipModuleOpaque {
   std::deque<hipFunctionOpaque> functions;
 };
 struct hipCtxOpaque {
+  int card = 0;
+};
+struct hipMemPoolOpaque {
   int card = 0;
 };
 struct hiprtcProgramOpaque {
@@ -217,6 +221,10 @@ HET_EXPORT hipError_t hipDeviceGetAttribute(int* value, int attribute, int devic
     case hipDeviceAttributeMaxThreadsPerBlock:
       *value = kMostThreads;
       return hipSuccess;
+    case hipDeviceAttributeMemoryPoolsSupported:
+      *value =
+          static_cast<int>(The().engine.settings.Number("pools", 1, The().engine.number(device)));
+      return hipSuccess;
     case hipDeviceAttributeComputeMode:
     case hipDeviceAttributeIntegrated:
       *value = 0;
@@ -298,6 +306,11 @@ HET_EXPORT hipError_t hipStreamSynchronize(hipStream_t stream) {
   return Enter("hipStreamSynchronize");  // what failed meanwhile
 }
 
+HET_EXPORT hipError_t hipLaunchHostFunc(hipStream_t stream, void (*function)(void*), void* user) {
+  SOFT_ENTER(hipLaunchHostFunc);
+  return Move(stream, [function, user] { function(user); });
+}
+
 HET_EXPORT hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned int) {
   SOFT_ENTER(hipStreamWaitEvent);
   event->WaitIn(*Resolve(stream)->stream);
@@ -351,6 +364,8 @@ HET_EXPORT hipError_t hipMalloc(void** address, size_t bytes) {
 
 HET_EXPORT hipError_t hipFree(void* address) {
   if (address == nullptr) return hipSuccess;
+  const soft::Piece piece = The().engine.memory.Find(address);
+  if (piece.bytes != 0 && piece.card >= 0) The().engine.Synchronize(piece.card);
   return The().engine.memory.Free(address) ? hipSuccess : hipErrorInvalidValue;
 }
 
@@ -383,6 +398,65 @@ HET_EXPORT hipError_t hipMemsetAsync(void* to, int value, size_t bytes, hipStrea
   SOFT_ENTER(hipMemsetAsync);
   if (!Reaches(to, bytes)) return hipErrorInvalidValue;
   return Move(stream, [=] { std::memset(to, value, bytes); });
+}
+
+// ---- Pools and peers: a pool is a name for a card; which others reach it is the engine's affair.
+
+HET_EXPORT hipError_t hipDeviceCanAccessPeer(int* can, int device, int peer) {
+  if (!IsDevice(device) || !IsDevice(peer)) return hipErrorInvalidDevice;
+  *can = device != peer ? static_cast<int>(The().engine.settings.Number("peers", 1)) : 0;
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipMemPoolCreate(hipMemPool_t* pool, const hipMemPoolProps* properties) {
+  const int card = properties->location.id;
+  if (properties->allocType != hipMemAllocationTypePinned ||
+      properties->location.type != hipMemLocationTypeDevice || !IsDevice(card))
+    return hipErrorInvalidValue;
+  *pool = new hipMemPoolOpaque{card};
+  return ErrorOf(The().engine.Check("hipMemPoolCreate", card));
+}
+
+HET_EXPORT hipError_t hipMemPoolDestroy(hipMemPool_t pool) {
+  delete pool;
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipMemPoolSetAccess(hipMemPool_t pool, const hipMemAccessDesc* access,
+                                          size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (!IsDevice(access[i].location.id)) return hipErrorInvalidDevice;
+    The().engine.AllowPeer(access[i].location.id, pool->card);
+  }
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipMallocFromPoolAsync(void** address, size_t bytes, hipMemPool_t pool,
+                                             hipStream_t stream) {
+  if (stream == nullptr || bytes == 0) return hipErrorInvalidValue;
+  SOFT_ENTER(hipMallocFromPoolAsync);
+  *address = The().engine.memory.Allocate(pool->card, bytes);
+  return *address != nullptr ? hipSuccess : hipErrorOutOfMemory;
+}
+
+HET_EXPORT hipError_t hipFreeAsync(void* address, hipStream_t stream) {
+  if (stream == nullptr || The().engine.memory.Find(address).bytes == 0)
+    return hipErrorInvalidValue;
+  stream->stream->Enqueue([address] { The().engine.memory.Free(address); }, true);
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device,
+                                         size_t bytes, hipStream_t stream) {
+  SOFT_ENTER(hipMemcpyPeerAsync);
+  if (stream == nullptr || !IsDevice(to_device) || !IsDevice(from_device))
+    return hipErrorInvalidValue;
+  if (The().engine.memory.Find(to, bytes).card != to_device ||
+      The().engine.memory.Find(from, bytes).card != from_device ||
+      !The().engine.Reaches(stream->card, to, bytes) ||
+      !The().engine.Reaches(stream->card, from, bytes))
+    return hipErrorInvalidValue;
+  return Move(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 // ---- Code ----

@@ -166,6 +166,7 @@ void FillDevices(ze_driver_dditable_t& drivers, ze_device_dditable_t& devices,
   drivers.pfnGet = DriverGet;
   drivers.pfnGetApiVersion = ApiVersion;
   drivers.pfnGetProperties = DriverProperties;
+  drivers.pfnGetExtensionFunctionAddress = ExtensionAddress;
   devices.pfnGet = DeviceGet;
   devices.pfnGetSubDevices = SubDevices;
   devices.pfnGetProperties = DeviceProperties;

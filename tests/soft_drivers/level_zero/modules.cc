@@ -24,7 +24,9 @@ ze_result_t CreateModule(ze_context_handle_t, ze_device_handle_t device,
   std::shared_ptr<const Program> program;
   const auto source =
       spirv::SourceOf({reinterpret_cast<const char*>(desc->pInputModule), desc->inputSize});
-  if (source.ok()) {
+  if (TheSettings().Text("modules", "", own.card) == "refused") {
+    text = "soft driver: refused by its settings";
+  } else if (source.ok()) {
     program = Program::Build(source->text, source->options, text);
   } else {
     text = std::string(source.status().message());

@@ -2,8 +2,9 @@
 // settings (HET_SOFT_LEVEL_ZERO), its memory is the host's, its kernels run on PoCL.
 //
 // Settings beside those of common/settings.h: devices, npus (numbered behind the devices), tiles
-// (of a GPU), units, memory, name, temperature, power (W), clock (MHz), spirv=0 (takes none), and
-// the fault words lost, oom, ecc, version, unknown.
+// (of a GPU), units, memory, name, temperature, power (W), clock (MHz), spirv=0 (takes none),
+// graphs=0 (no NPU takes compiled graphs), modules=refused (the driver takes no module, and its log
+// says so), and the fault words lost, oom, ecc, version, unknown.
 #ifndef HET_TESTS_SOFT_DRIVERS_LEVEL_ZERO_STATE_H_
 #define HET_TESTS_SOFT_DRIVERS_LEVEL_ZERO_STATE_H_
 
@@ -91,6 +92,9 @@ struct Kernel {
 struct BuildLog {
   std::string text;
 };
+
+// zeDriverGetExtensionFunctionAddress: the table of graphs.cc.
+ze_result_t ExtensionAddress(ze_driver_handle_t driver, const char* name, void** address);
 
 // Fill their tables with what this driver can; the rest stays null.
 void FillLists(ze_command_list_dditable_t& table);
