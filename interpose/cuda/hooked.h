@@ -14,7 +14,6 @@ using CUmipmappedArray = struct CUmipmappedArrayOpaque*;
 using CUgraph = struct CUgraphOpaque*;
 using CUgraphNode = struct CUgraphNodeOpaque*;
 using CUgraphExec = struct CUgraphExecOpaque*;
-using CUmemoryPool = struct CUmemoryPoolOpaque*;
 using CUmemGenericAllocationHandle = unsigned long long;  // NOLINT(google-runtime-int): theirs
 using Wide = unsigned long long;                          // NOLINT(google-runtime-int): theirs
 
@@ -31,9 +30,6 @@ struct CUDA_ARRAY3D_DESCRIPTOR {
 struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
   size_t size, alignment;
   unsigned int reserved[4];
-};
-struct CUmemLocation {
-  int type, id;
 };
 struct CUmemAllocationProp {
   int type, requestedHandleTypes;
@@ -68,7 +64,6 @@ struct CUgraphNodeParams {  // the part of it that begins alike in all versions
 };
 
 enum : int {
-  CU_MEM_LOCATION_TYPE_DEVICE = 1,
   CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10,
   CU_STREAM_CAPTURE_MODE_RELAXED = 2,
 };
