@@ -89,9 +89,10 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   Report report("shadow");
+  // To enqueue takes as long as to run in a slice: a launch that has no turn yet waits for it.
   Pairs runner("env LD_LIBRARY_PATH=" HET_SOFT_DRIVERS " ", InSlice);
   runner.Measure({"pipelined launch", HET_CUDA_PROBE " dlopen pipelined 5000 9", Named}, pairs,
-                 {{"enqueue_us", 0.3}}, "the shadow", &report);
+                 {{"whole_us", 0.3}}, "the shadow", &report);
   MeasureShares("short kernels", 1000, seconds, &report);
   MeasureShares("long kernels", 100'000, seconds, &report);
   report.Print(format == "json");
