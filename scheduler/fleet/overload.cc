@@ -53,7 +53,7 @@ absl::StatusOr<OverloadResult> RunOverload(const Fleet& fleet, const std::vector
     return absl::InvalidArgumentError(
         absl::StrCat("a window of ", options.window, " jobs; 1 to ", kMaxWindow, " will do"));
   }
-  Cluster cluster(fleet.nodes, policy->tracks_affinity());
+  Cluster cluster(fleet.nodes, {policy->tracks_affinity(), policy->takes_first_node()});
   if (cluster.capacity_milli() == 0) {
     return absl::InvalidArgumentError("the fleet has no devices to allocate");
   }

@@ -46,7 +46,7 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
   kind.read = log.size();
   DropStale(kind);
   if (kind.heap.empty()) return std::nullopt;
-  if (policy_.draws_among_equals()) return DrawAmongEquals(kind);
+  if (policy_.takes_first_node()) return FirstAmongEquals(kind);
   const Entry& top = kind.heap.front();
   return Candidate{top.state, {top.cost, top.places}};
 }
@@ -58,32 +58,23 @@ void Placer::DropStale(KindIndex& kind) {
   }
 }
 
-Placer::Candidate Placer::DrawAmongEquals(KindIndex& kind) {
+Placer::Candidate Placer::FirstAmongEquals(KindIndex& kind) {
   const double cost = kind.heap.front().cost;
   equals_.clear();
-  uint64_t nodes = 0;
   while (!kind.heap.empty() && kind.heap.front().cost == cost) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     const Entry entry = kind.heap.back();
     kind.heap.pop_back();
     const bool again = !equals_.empty() && equals_.back().state == entry.state;
-    if (cluster_.count(entry.state) == 0 || again) continue;
-    equals_.push_back(entry);
-    nodes += static_cast<uint64_t>(cluster_.count(entry.state));
+    if (cluster_.count(entry.state) > 0 && !again) equals_.push_back(entry);
   }
-  uint64_t drawn = random_() % nodes;
-  const Entry* chosen = &equals_.front();
+  const Entry* first = &equals_.front();
   for (const Entry& entry : equals_) {
     kind.heap.push_back(entry);
     std::push_heap(kind.heap.begin(), kind.heap.end());
+    if (cluster_.FirstNode(entry.state) < cluster_.FirstNode(first->state)) first = &entry;
   }
-  for (const Entry& entry : equals_) {
-    chosen = &entry;
-    const auto count = static_cast<uint64_t>(cluster_.count(entry.state));
-    if (drawn < count) break;
-    drawn -= count;
-  }
-  return {chosen->state, {chosen->cost, chosen->places}};
+  return {first->state, {first->cost, first->places}};
 }
 
 int Placer::DrawNode(KindIndex& kind) {
@@ -126,7 +117,9 @@ std::optional<Placer::Candidate> Placer::Draw(KindIndex& kind) {
 }
 
 Placement Placer::Place(int kind, const Candidate& candidate) {
-  const int node = policy_.draws() ? drawn_node_ : cluster_.AnyNode(candidate.state);
+  const int node = policy_.draws()              ? drawn_node_
+                   : policy_.takes_first_node() ? cluster_.FirstNode(candidate.state)
+                                                : cluster_.AnyNode(candidate.state);
   return {node, cluster_.Place(node, kinds_[kind].spec, candidate.choice.places)};
 }
 

@@ -72,7 +72,7 @@ class Placer {
   void Add(KindIndex& kind, StateId id);
   // Drops entries of states without nodes from the top.
   void DropStale(KindIndex& kind);
-  Candidate DrawAmongEquals(KindIndex& kind);
+  Candidate FirstAmongEquals(KindIndex& kind);
   std::optional<Candidate> Draw(KindIndex& kind);
   int DrawNode(KindIndex& kind);
 

@@ -85,7 +85,7 @@ TEST(Placer, AgreesWithLookingAtEveryNode) {
   for (const absl::string_view name : PolicyNames()) {
     if (name == "random") continue;
     const auto policy = Make(name);
-    Cluster cluster(Nodes(10, 6), policy->tracks_affinity());
+    Cluster cluster(Nodes(10, 6), {policy->tracks_affinity(), policy->takes_first_node()});
     Placer placer(cluster, *policy, 1);
     std::mt19937 random(7);
     const JobSpec specs[] = {kHalf,

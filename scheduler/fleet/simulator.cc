@@ -84,7 +84,7 @@ class Run {
         random_(options.seed),
         jobs_(WithLoad(jobs.jobs, options.load, random_)),
         policy_(std::move(policy)),
-        cluster_(fleet.nodes, policy_->tracks_affinity()),
+        cluster_(fleet.nodes, {policy_->tracks_affinity(), policy_->takes_first_node()}),
         placer_(cluster_, *policy_, options.seed),
         fragmentation_(DemandOf(jobs.jobs), {}),
         on_node_(fleet.nodes.size()),
