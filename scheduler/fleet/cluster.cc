@@ -18,7 +18,7 @@ Cluster::Cluster(const std::vector<NodeSpec>& nodes, const Options& options)
     cpu_free_.push_back(spec.cpu_milli);
     memory_free_.push_back(spec.memory_mib);
     first_device_[n] = static_cast<uint32_t>(free_.size());
-    free_.insert(free_.end(), spec.devices, DeviceFree{spec.device_milli, spec.device_memory_mib});
+    for (int d = 0; d < spec.devices; ++d) free_.push_back(spec.Device(d));
     capacity_milli_ += int64_t{spec.devices} * spec.device_milli;
   }
   // The first node of a kind is the first to be used: lists grow at the head.
@@ -30,6 +30,7 @@ StateId Cluster::Intern(const NodeState& state) {
   if (found != ids_.end()) return *found;
   const StateId id = static_cast<StateId>(states_.size());
   states_.push_back({.state = state});
+  counts_.push_back(0);
   if (options_.order_nodes) ordered_.emplace_back();
   ids_.insert(id);
   return id;
@@ -43,7 +44,7 @@ void Cluster::Enter(int node, StateId id) {
   if (group.head >= 0) previous_[group.head] = node;
   group.head = node;
   if (options_.order_nodes) ordered_[id].insert(node);
-  if (group.count++ > 0) return;
+  if (counts_[id]++ > 0) return;
   group.place = static_cast<int>(active_.size());
   active_.push_back(id);
   activations_.push_back(id);
@@ -58,7 +59,7 @@ void Cluster::Leave(int node) {
   }
   if (next_[node] >= 0) previous_[next_[node]] = previous_[node];
   if (options_.order_nodes) ordered_[node_state_[node]].erase(node);
-  if (--group.count > 0) return;
+  if (--counts_[node_state_[node]] > 0) return;
   active_[group.place] = active_.back();
   states_[active_.back()].place = group.place;
   active_.pop_back();

@@ -37,7 +37,7 @@ class Cluster {
   const NodeSpec& spec(int node) const { return specs_[node]; }
   StateId state_of(int node) const { return node_state_[node]; }
   const NodeState& state(StateId id) const { return states_[id].state; }
-  int count(StateId id) const { return states_[id].count; }
+  int count(StateId id) const { return counts_[id]; }
   // A node in this state; count(id) > 0.
   int AnyNode(StateId id) const { return states_[id].head; }
   // The first of the list in this state; with order_nodes only.
@@ -46,6 +46,10 @@ class Cluster {
   // Every state that has nodes, in no particular order.
   const std::vector<StateId>& active() const { return active_; }
   DeviceFree device(int node, int device) const { return free_[first_device_[node] + device]; }
+  // Of devices by their number on the node.
+  Nearness NearnessOf(int node, DeviceSet devices) const {
+    return fleet::NearnessOf(EmptyState(specs_[node]), devices);
+  }
 
   // Puts a job on a node, on devices named by their place in its state; returns them by their
   // number on the node. The job fits.
@@ -64,7 +68,6 @@ class Cluster {
  private:
   struct Group {
     NodeState state;
-    int count = 0;
     int head = -1;
     int place = -1;  // in active_
   };
@@ -101,6 +104,7 @@ class Cluster {
   std::vector<int> next_, previous_;  // the nodes of one state form a list
 
   std::deque<Group> states_;
+  std::vector<int> counts_;  // nodes by state; apart, as an index reads nothing else of most
   std::deque<std::set<int>> ordered_;  // nodes by state, if asked for
   absl::flat_hash_set<StateId, Hash, Equal> ids_;
   std::vector<StateId> active_;

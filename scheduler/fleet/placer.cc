@@ -7,6 +7,8 @@ namespace {
 
 // Draws before every node is looked at: enough while a good part of the fleet fits.
 constexpr int kDraws = 64;
+// A heap this small beyond the fleet's states is not worth cleaning.
+constexpr size_t kFewEntries = 256;
 
 }  // namespace
 
@@ -23,8 +25,12 @@ int Placer::Kind(const JobSpec& spec) {
 }
 
 void Placer::Add(KindIndex& kind, StateId id) {
+  // A state never changes: one that came back is still in the heap, or still does not fit.
+  if ((id < kind.known.size() && kind.known[id]) || cluster_.count(id) == 0) return;
+  if (id >= kind.known.size()) kind.known.resize(std::max<size_t>(id + 1, 2 * kind.known.size()));
+  kind.known[id] = true;
   const NodeState& state = cluster_.state(id);
-  if (cluster_.count(id) == 0 || !state.Fits(kind.spec)) return;
+  if (!state.Fits(kind.spec)) return;
   ++evaluations_;
   const Choice choice = policy_.Evaluate(state, kind.spec);
   kind.heap.push_back({choice.cost, id, choice.places});
@@ -37,6 +43,7 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
   const std::vector<StateId>& log = cluster_.activations();
   if (!kind.built || kind.version != policy_.version()) {
     kind.heap.clear();
+    kind.known.clear();
     for (const StateId id : cluster_.active()) Add(kind, id);
     kind.built = true;
     kind.version = policy_.version();
@@ -52,7 +59,16 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
 }
 
 void Placer::DropStale(KindIndex& kind) {
-  while (!kind.heap.empty() && cluster_.count(kind.heap.front().state) == 0) {
+  const auto is_stale = [this, &kind](const Entry& entry) {
+    if (cluster_.count(entry.state) > 0) return false;
+    kind.known[entry.state] = false;
+    return true;
+  };
+  if (kind.heap.size() > 2 * cluster_.active().size() + kFewEntries) {
+    std::erase_if(kind.heap, is_stale);
+    std::make_heap(kind.heap.begin(), kind.heap.end());
+  }
+  while (!kind.heap.empty() && is_stale(kind.heap.front())) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     kind.heap.pop_back();
   }
@@ -65,8 +81,11 @@ Placer::Candidate Placer::FirstAmongEquals(KindIndex& kind) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     const Entry entry = kind.heap.back();
     kind.heap.pop_back();
-    const bool again = !equals_.empty() && equals_.back().state == entry.state;
-    if (cluster_.count(entry.state) > 0 && !again) equals_.push_back(entry);
+    if (cluster_.count(entry.state) > 0) {
+      equals_.push_back(entry);
+    } else {
+      kind.known[entry.state] = false;
+    }
   }
   const Entry* first = &equals_.front();
   for (const Entry& entry : equals_) {

@@ -120,7 +120,10 @@ class Run {
   void Fail();
   void Repair(int device);
   void Enqueue(int job);
-  void Dispatch();
+  // Tries what waits: all of it, or, where room came up on one node only, what that node may let
+  // in.
+  void Dispatch(int node = -1, int tenant = -1);
+  bool MayStartAfter(const LineKey& key, int node, int tenant);
   // Starts the first jobs of a line while they fit; the line's key when jobs are left.
   bool TryFirst(const LineKey& key, Line& line);
   bool TryStart(int job);
@@ -313,14 +316,26 @@ bool Run::TryFirst(const LineKey& key, Line& line) {
   return true;
 }
 
-void Run::Dispatch() {
+// Nothing that waits fitted anywhere, within its quota, before that node had more room and that
+// tenant used less; what could displace others may have been let in by either.
+bool Run::MayStartAfter(const LineKey& key, int node, int tenant) {
+  if (node < 0) return true;
+  const bool displaces = std::get<0>(key) != static_cast<int>(JobClass::kBatch) &&
+                         options_.preempt && (batch_running_ > 0 || borrowed_running_ > 0);
+  if (displaces || (!options_.quota_milli.empty() && std::get<2>(key) == tenant)) return true;
+  return cluster_.state(cluster_.state_of(node)).Fits(placer_.spec(std::get<1>(key)));
+}
+
+void Run::Dispatch(int node, int tenant) {
   // The first of each line, best first; a line whose first does not start is done for now.
   std::set<std::tuple<int, int, double, int, LineKey>> firsts;
   const auto add = [&](const LineKey& key, const Line& line) {
     const auto& [priority, arrival, job] = *line.jobs.begin();
     firsts.emplace(std::get<0>(key), priority, arrival, job, key);
   };
-  for (const auto& [key, line] : lines_) add(key, line);
+  for (const auto& [key, line] : lines_) {
+    if (MayStartAfter(key, node, tenant)) add(key, line);
+  }
   while (!firsts.empty()) {
     const LineKey key = std::get<4>(*firsts.begin());
     firsts.erase(firsts.begin());
@@ -356,9 +371,10 @@ void Run::Arrive(int job) {
 void Run::End(int job, int start) {
   const State& state = states_[static_cast<size_t>(job)];
   if (state.node < 0 || state.starts != start) return;  // it was displaced meanwhile
+  const int node = state.node;
   Leave(job);
   ++ClassOf(job).completed;
-  Dispatch();
+  Dispatch(node, jobs_[static_cast<size_t>(job)].tenant);
 }
 
 void Run::Fail() {
@@ -379,6 +395,9 @@ void Run::Fail() {
     Enqueue(job);
   }
   cluster_.FailDevice(static_cast<int>(node), number);
+  if (keep_stays_) {
+    result_.outages.push_back({static_cast<int>(node), number, now_s_, now_s_ + options_.repair_s});
+  }
   Push(now_s_ + options_.repair_s, EventKind::kRepair, static_cast<int>(device));
   Dispatch();
 }
@@ -386,7 +405,7 @@ void Run::Fail() {
 void Run::Repair(int device) {
   const auto [node, number] = devices_[static_cast<size_t>(device)];
   cluster_.RepairDevice(static_cast<int>(node), number);
-  Dispatch();
+  Dispatch(static_cast<int>(node));
 }
 
 double Run::Stranded() const {
@@ -501,6 +520,7 @@ SimulatorResult Run::Report() {
   if (capacity > 0) {
     result_.stranded_device_hours = result_.capacity_device_hours * stranded / capacity;
   }
+  for (Outage& outage : result_.outages) outage.end_s = std::min(outage.end_s, now_s_);
   if (keep_stays_) result_.jobs = std::move(jobs_);
   return std::move(result_);
 }
