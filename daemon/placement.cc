@@ -247,6 +247,11 @@ absl::StatusOr<std::vector<SliceRequest>> PlaceSlices(const std::vector<SliceReq
   for (const SliceRequest& request : requests) {
     if (request.name.empty()) known.push_back({JobOf(request), 1});
   }
+  // One node sees few requests: the next may be for a whole device as well as for a part.
+  JobSpec whole;
+  whole.devices = 1;
+  whole.milli = fleet::kWholeDevice;
+  known.push_back({whole, static_cast<double>(known.size())});
   const fleet::HetPolicy policy(node.Specs(), known);
   std::vector<SliceRequest> placed;
   for (const SliceRequest& request : requests) {

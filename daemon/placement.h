@@ -3,8 +3,8 @@
 //
 // To a policy, devices that are alike (vendor, name, backend, memory) are a node; a request for
 // several goes to devices of one kind, of an island linked directly or a NUMA node where one holds
-// them. The policy knows what is granted now and what is asked, nothing else: the same books give
-// the same placement, also after a restart.
+// them. The policy knows what is granted now and what is asked, and expects as many requests for
+// whole devices; nothing else: the same books give the same placement, also after a restart.
 //
 // Pure functions of the request and the books; leasing the result is the caller's.
 #ifndef HET_DAEMON_PLACEMENT_H_

@@ -41,12 +41,16 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
   KindIndex& kind = kinds_[kind_number];
   if (policy_.draws()) return Draw(kind);
   const std::vector<StateId>& log = cluster_.activations();
-  if (!kind.built || kind.version != policy_.version()) {
+  const bool anew = !kind.built || kind.version != policy_.version();
+  if (anew) {
     kind.heap.clear();
     kind.known.clear();
-    for (const StateId id : cluster_.active()) Add(kind, id);
     kind.built = true;
     kind.version = policy_.version();
+  }
+  // What is there now is the shorter list for a kind that was not asked for in a while.
+  if (anew || log.size() - kind.read > cluster_.active().size()) {
+    for (const StateId id : cluster_.active()) Add(kind, id);
   } else {
     for (size_t i = kind.read; i < log.size(); ++i) Add(kind, log[i]);
   }

@@ -25,7 +25,8 @@ constexpr double kHour = 3600;
 constexpr size_t kNamedImpossible = 100;
 constexpr int64_t kAskEvery = 1024;  // events
 
-enum class EventKind { kEnd, kRepair, kFailure, kArrival };  // this order at the same moment
+// This order at the same moment; arrivals, which are sorted and need no queue, come last.
+enum class EventKind { kEnd, kRepair, kFailure };
 
 struct Event {
   double time_s;
@@ -115,6 +116,7 @@ class Run {
   };
   using LineKey = std::tuple<int, int, int>;  // class, kind, tenant
 
+  void Happen(const Event& event);
   void Arrive(int job);
   void End(int job, int start);
   void Fail();
@@ -431,12 +433,22 @@ void Run::AdvanceTo(double time_s) {
   now_s_ = time_s;
 }
 
+void Run::Happen(const Event& event) {
+  switch (event.kind) {
+    case EventKind::kEnd:
+      return End(event.subject, event.start);
+    case EventKind::kRepair:
+      return Repair(event.subject);
+    case EventKind::kFailure:
+      return Fail();
+  }
+}
+
 SimulatorResult Run::Go(const std::function<bool()>& go_on) {
   states_.resize(jobs_.size());
   arrivals_left_ = static_cast<int64_t>(jobs_.size());
   double last_s = 0;
   for (size_t i = 0; i < jobs_.size(); ++i) {
-    Push(jobs_[i].arrival_s, EventKind::kArrival, static_cast<int>(i));
     last_s = std::max(last_s, jobs_[i].arrival_s);
     if (std::isfinite(jobs_[i].duration_s)) {
       last_s = std::max(last_s, jobs_[i].arrival_s + jobs_[i].duration_s);
@@ -450,9 +462,12 @@ SimulatorResult Run::Go(const std::function<bool()>& go_on) {
     const double rate = static_cast<double>(devices_.size()) / options_.device_mtbf_s;
     Push(now_s_ - std::log1p(-Uniform(random_)) / rate, EventKind::kFailure, 0);
   }
-  for (int64_t count = 0; !events_.empty(); ++count) {
-    const Event event = events_.top();
-    if (event.time_s > options_.until_s) {
+  size_t next = 0;  // arrival
+  for (int64_t count = 0; next < jobs_.size() || !events_.empty(); ++count) {
+    const bool arrives =
+        next < jobs_.size() && (events_.empty() || jobs_[next].arrival_s < events_.top().time_s);
+    const double time_s = arrives ? jobs_[next].arrival_s : events_.top().time_s;
+    if (time_s > options_.until_s) {
       AdvanceTo(options_.until_s);
       break;
     }
@@ -460,21 +475,13 @@ SimulatorResult Run::Go(const std::function<bool()>& go_on) {
       result_.interrupted = true;
       break;
     }
-    events_.pop();
-    AdvanceTo(event.time_s);
-    switch (event.kind) {
-      case EventKind::kArrival:
-        Arrive(event.subject);
-        break;
-      case EventKind::kEnd:
-        End(event.subject, event.start);
-        break;
-      case EventKind::kFailure:
-        Fail();
-        break;
-      case EventKind::kRepair:
-        Repair(event.subject);
-        break;
+    AdvanceTo(time_s);
+    if (arrives) {
+      Arrive(static_cast<int>(next++));
+    } else {
+      const Event event = events_.top();
+      events_.pop();
+      Happen(event);
     }
   }
   return Report();

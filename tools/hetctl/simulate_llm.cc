@@ -40,6 +40,8 @@ constexpr size_t kSaturationSample = 2000;              // requests
 constexpr size_t kMaxPartitionedDevices = 6;            // 203 ways to part them
 // Of prefill; 0: whole prompts. Each deployment uses what suits it best.
 constexpr int32_t kChunks[] = {0, 64, 128, 256, 512, 1024};
+constexpr int32_t kGroups[] = {8, 16, 32, 64, 256};
+constexpr size_t kTuningRequests = 3000;  // that these are chosen on
 constexpr int32_t kSaturatedChunks[] = {0, 256,
                                         1024};  // tried for what a deployment can do at most
 
@@ -157,12 +159,21 @@ std::string PlanText(const LlmReplica& replica) {
   return text;
 }
 
+std::string TextOf(const std::vector<LlmReplica>& replicas) {
+  std::string text;
+  for (const LlmReplica& replica : replicas)
+    absl::StrAppend(&text, text.empty() ? "" : " | ", PlanText(replica));
+  return text;
+}
+
 struct Deployment {
   std::string name;
   std::vector<LlmReplica> replicas;
-  std::string text;      // what runs where, or why it does not
-  double saturated = 0;  // output tokens/s of the sample
-  int32_t chunk = 0;     // tokens of prefill in a pass; 0: whole prompts
+  std::vector<std::vector<LlmReplica>> ways;  // to share memory between layers and KV
+  std::string text;                           // what runs where, or why it does not
+  double saturated = 0;                       // output tokens/s of the sample
+  int32_t chunk = 0;                          // tokens of prefill in a pass; 0: whole prompts
+  int32_t group = 0;                          // sequences of a group at most
   LlmReplayResult result;
 };
 
@@ -242,14 +253,19 @@ class Comparison {
     return best;
   }
 
+  static bool Alike(const std::vector<LlmReplica>& a, const std::vector<LlmReplica>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+      return x.kv_tokens == y.kv_tokens && PlanText(x) == PlanText(y);
+    });
+  }
+
   void Consider(std::vector<LlmReplica> replicas, Deployment& best) const {
+    if (best.ways.empty() || !Alike(best.ways.back(), replicas)) best.ways.push_back(replicas);
     const double saturated = Saturated(replicas);
     if (saturated <= best.saturated) return;
     best.saturated = saturated;
     best.replicas = std::move(replicas);
-    best.text.clear();
-    for (const LlmReplica& replica : best.replicas)
-      absl::StrAppend(&best.text, best.text.empty() ? "" : " | ", PlanText(replica));
+    best.text = TextOf(best.replicas);
   }
 
   Deployment OnePerDevice() const {
@@ -337,23 +353,38 @@ absl::StatusOr<double> NodePrice(const simulated::Profile& node,
   return sum;
 }
 
-// With the way of prefill that brings it the most goodput, and of equals the shortest tail.
+// With the memory, the prefill and the batch that bring it the most goodput on the first requests,
+// and of equals the shortest tail: the same choices for every deployment.
 void ReplayBest(const std::vector<LlmRequest>& requests, fleet::LlmReplayOptions options,
                 const std::vector<int32_t>& chunks, Deployment& d) {
-  bool first = true;
   options.go_on = NotInterrupted;
-  for (const int32_t chunk : chunks) {
-    if (!first && !NotInterrupted()) return;
-    options.chunk_tokens = chunk;
-    LlmReplayResult result = ReplayLlm(requests, d.replicas, options);
-    const bool better = result.goodput_tokens_per_s > d.result.goodput_tokens_per_s ||
-                        (result.goodput_tokens_per_s == d.result.goodput_tokens_per_s &&
-                         result.tbt_p99_s < d.result.tbt_p99_s);
-    if (!first && !better) continue;
-    first = false;
-    d.chunk = chunk;
-    d.result = std::move(result);
+  const std::vector<LlmRequest> first(
+      requests.begin(),
+      requests.begin() + static_cast<std::ptrdiff_t>(std::min(requests.size(), kTuningRequests)));
+  fleet::LlmReplayOptions best = options;
+  double goodput = -1, tail = 0;
+  for (const std::vector<LlmReplica>& way : d.ways) {
+    for (const int32_t chunk : chunks) {
+      for (const int32_t group : kGroups) {
+        if (goodput >= 0 && !NotInterrupted()) continue;
+        options.chunk_tokens = chunk;
+        options.max_group = group;
+        const LlmReplayResult result = ReplayLlm(first, way, options);
+        if (result.goodput_tokens_per_s < goodput ||
+            (result.goodput_tokens_per_s == goodput && result.tbt_p99_s >= tail)) {
+          continue;
+        }
+        goodput = result.goodput_tokens_per_s;
+        tail = result.tbt_p99_s;
+        d.replicas = way;
+        best = options;
+      }
+    }
   }
+  d.text = TextOf(d.replicas);
+  d.chunk = best.chunk_tokens;
+  d.group = best.max_group;
+  d.result = ReplayLlm(requests, d.replicas, best);
 }
 
 Json ToJson(const Deployment& d, double best, double price) {
@@ -361,6 +392,7 @@ Json ToJson(const Deployment& d, double best, double price) {
   Json json = {{"deployment", d.name},
                {"runs", d.text},
                {"prefill_chunk", d.chunk},
+               {"most_sequences", d.group},
                {"saturated_tokens_per_s", d.saturated},
                {"tokens_per_s", r.output_tokens_per_s},
                {"goodput_tokens_per_s", r.goodput_tokens_per_s},
