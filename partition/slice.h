@@ -105,8 +105,9 @@ absl::StatusOr<LeaseState> ParseLeaseState(absl::string_view text);
 absl::StatusOr<Holder> ParseHolder(absl::string_view text);
 
 // {"name"}, or {"device","sharePercent","memoryBytes","policy","priority"}, or all of them (to cut
-// a named slice), or {"devices","kind",..} in place of "device". InvalidArgument names the field (FieldOf in partition/refusal.h); a missing
-// policy is guaranteed, a missing priority normal, a missing share or memory is an error.
+// a named slice), or {"devices","kind",..} in place of "device". InvalidArgument names the field
+// (FieldOf in partition/refusal.h); a missing policy is guaranteed, a missing priority normal, a
+// missing share or memory is an error.
 Json ToJson(const SliceRequest& request);
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json);
 
