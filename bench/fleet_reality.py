@@ -11,7 +11,7 @@ import subprocess
 
 LAYERS = 12
 PROMPT = 256
-PROFILE_BATCH, BATCH, REPEATS = 16, 32, 5
+PROFILE_BATCH, BATCH, REPEATS = 16, 32, 3
 
 
 def rows_of(bench):
