@@ -22,7 +22,8 @@ def layer_ms(bench, backends):
     """Per backend: milliseconds of one layer for one micro-batch, from a stage's busy time."""
     times = {}
     for backend, stage in zip(backends, bench["configurations"][0]["prefillStages"]):
-        times[backend] = stage["busyMs"] / stage["items"] / (stage["end"] - stage["begin"])
+        blocks = stage["end"] - stage["begin"] - 1  # the embedding is in the first stage, the head in the last
+        times[backend] = stage["busyMs"] / stage["items"] / blocks
     return times
 
 
@@ -59,12 +60,12 @@ def run(programs, slices, shape):
 
     def measure(order, split, batch, repeats):
         return programs.json("hetllm", "bench", "-m", model, "--slices", ",".join(slices[b] for b in order), "--split",
-                             ",".join(str(n) for n in split), "-p", str(PROMPT), "-n", "1", "-b", str(batch), "-r", str(repeats),
+                             ",".join(str(n + 1) for n in split), "-p", str(PROMPT), "-n", "1", "-b", str(batch), "-r", str(repeats),
                              "--no-solo")
 
     # Profile and measurement take turns, so that both see the machine in every mood.
     profiles, cases = [], {}
-    print(f"profile: hetllm bench -b {PROFILE_BATCH} --split 6,6; measured: -b {BATCH}, {REPEATS} turns")
+    print(f"profile: hetllm bench -b {PROFILE_BATCH} --split 7,7; measured: -b {BATCH}, {REPEATS} turns")
     for _ in range(REPEATS):
         bench = measure(("cpu", "opencl"), (6, 6), PROFILE_BATCH, 1)
         rows = rows_of(bench)
