@@ -73,7 +73,7 @@ def run(programs, slices, shape):
         times = {b: statistics.median(p[b] for p in profiles) for b in ("cpu", "opencl")}
         forecast = {d["deployment"]: d for d in predict(programs, times, rows)["deployments"]}
         for name in ("pipeline", "even split"):
-            parts = [part.split(":") for part in forecast[name]["runs"].split("+")]
+            parts = [part.replace(" (simulated)", "").split(":") for part in forecast[name]["runs"].split("+")]
             if len(parts) != 2:
                 continue
             order, split = tuple(p[0] for p in parts), tuple(int(p[1]) for p in parts)
