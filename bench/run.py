@@ -17,6 +17,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools", "demo"))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
+import fleet_reality  # noqa: E402
 import inventory  # noqa: E402
 from programs import ProgramError, Programs  # noqa: E402
 
@@ -25,6 +26,7 @@ GOALS = {
     "executor": "<= 0.2 us per empty stage and item; 10 us stages <= 0.3 us over plain loops; 200 us delay line for 16: <= 18 us per item",
     "planner": "80 layers, 16 slices of 8 types: <= 60 ms median",
     "fleet": "openb: one seed <= 0.5 s, a decision <= 50 us mean, 5 ms worst; 100,000 nodes and a million jobs <= 300 s, <= 4 GiB",
+    "fleet-reality": "CPU + PoCL, a core each: prefill throughput predicted by hetctl simulate within 5 % of measured",
     "kernels": "decode >= 0.8x of the read bandwidth for F16 and Q8_0, >= 0.6x for Q4_0 with q8 activations; prefill f32 >= 0.5x of the FMA peak",
     "pipeline": "simulated A100+V100+L4+T4: >= 0.97 of plan, >= 1.8x the memory-proportional split",
     "mixed": "CPU + PoCL, a core each, synth 100 M F32: prefill mixed / sum >= 0.90, achieved / planned >= 0.90",
@@ -68,21 +70,21 @@ def spread(samples, unit=""):
     return f"{samples['median']:.2f} ({samples['min']:.2f}-{samples['max']:.2f}){unit}"
 
 
-def pair_of(devices):
-    """The host's `cpu` device and an OpenCL device on the same cores; half of each makes two slices of a core's worth."""
+def halves_of(devices):
+    """The host's `cpu` device and an OpenCL device on the same cores, half of each: two slices of a core's worth."""
     cpu = next((d for d in devices if d["backend"] == "cpu" and d["state"] == "ok"), None)
     opencl = next((d for d in devices if d["backend"] == "opencl" and d["state"] == "ok" and cpu
                    and cpu["id"] in d.get("sharesHardwareWith", [])), None)
     if opencl is None:
         raise ProgramError("no OpenCL device of type CPU here (apt-get install pocl-opencl-icd)")
-    return f"{cpu['id']}:50%,{opencl['id']}:50%"
+    return {"cpu": f"{cpu['id']}:50%", "opencl": f"{opencl['id']}:50%"}
 
 
 def mixed(programs):
     model = os.path.join(programs.directory, "synth.gguf")
     subprocess.run(programs.command("hetllm", "synth", *MIXED_SHAPE, "-o", model), check=True)
     programs.start_daemon()
-    slices = pair_of(programs.json("hetctl", "get", "devices")["items"])
+    slices = ",".join(halves_of(programs.json("hetctl", "get", "devices")["items"]).values())
     bench = programs.json("hetllm", "bench", "-m", model, "--slices", slices, "-p", "256", "-n", "8", "-b", "16")
     print("command: hetllm bench -m SYNTH --slices cpu:50%,opencl:50% -p 256 -n 8 -b 16")
     print(f"{'':40} {'prefill tokens/s':>28} {'decode tokens/s':>28}")
@@ -101,6 +103,11 @@ def mixed(programs):
     print(f"decode reads about {gigabytes:.1f} GB/s of weights; both share one memory bus, whose plain read is:")
     print("\n".join("    " + line for line in limit.splitlines() if "read" in line) or "    (bench/kernels prints it)")
     return True
+
+
+def reality(programs):
+    programs.start_daemon()
+    return fleet_reality.run(programs, halves_of(programs.json("hetctl", "get", "devices")["items"]), MIXED_SHAPE)
 
 
 def daemon(programs):
@@ -162,7 +169,7 @@ def main():
     failed = []
     for name in options.names or GOALS:
         heading(name)
-        if name not in ("mixed", "daemon"):
+        if name not in ("mixed", "daemon", "fleet-reality"):
             runs = {"share": share, "inventory": inventory.main}
             if not (runs[name](build) if name in runs else run_program(build, name)):
                 failed.append(name)
@@ -170,7 +177,7 @@ def main():
         directory = tempfile.mkdtemp(prefix="het-bench-")
         programs = Programs(build, directory)
         try:
-            {"mixed": mixed, "daemon": daemon}[name](programs)
+            {"mixed": mixed, "daemon": daemon, "fleet-reality": reality}[name](programs)
         except (ProgramError, subprocess.CalledProcessError) as error:
             print(f"failed: {error}")
             failed.append(name)

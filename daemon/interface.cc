@@ -16,19 +16,23 @@ type Device (
   attributes: ?[string]string, freeSharePercent: float, freeMemoryBytes: int
 )
 
-type SliceRequest (device: string, sharePercent: float, memoryBytes: int, policy: ?string)
+# Without a device: hetd chooses so many devices, of that kind where one is named.
+type SliceRequest (
+  device: ?string, devices: ?int, kind: ?string, sharePercent: float, memoryBytes: int,
+  policy: ?string
+)
 
 type Slice (
   id: string, lease: string, tenant: string, state: string, device: string, sharePercent: float,
   memoryBytes: int, policy: string, isolation: string, cores: ?[]int, coreParts: ?[]int,
-  computeUnits: ?int
+  computeUnits: ?int, placement: ?string
 )
 
 type Lease (
   id: string, slice: string, tenant: string, job: ?string, uid: int, pid: int, startTime: int, holder: string,
   state: string, transaction: ?string, isolationAtLeast: ?string, generation: int, ttlMs: ?int,
   expiresInSeconds: ?float, device: string, sharePercent: float, memoryBytes: int, policy: string, isolation: string, cores: ?[]int,
-  coreParts: ?[]int, computeUnits: ?int
+  coreParts: ?[]int, computeUnits: ?int, placement: ?string
 )
 
 type LeaseRef (id: string, generation: ?int)

@@ -12,6 +12,7 @@
 #include "base/uuid.h"
 #include "daemon/interface.h"
 #include "daemon/model_acquire.h"
+#include "daemon/placement.h"
 #include "partition/refusal.h"
 #include "protocol/errors.h"
 #include "protocol/frame.h"
@@ -275,14 +276,29 @@ absl::StatusOr<Json> Methods::GrantedReply(const Caller& caller, const std::vect
                                    " slices does not fit one frame; ask in several calls"));
 }
 
+absl::StatusOr<std::vector<SliceRequest>> Methods::Placed(const Caller& caller,
+                                                          const AcquireRequest& request) const {
+  const bool chosen = std::any_of(request.slices.begin(), request.slices.end(),
+                                  [](const SliceRequest& slice) { return slice.devices > 0; });
+  if (!chosen) return request.slices;
+  const auto topology = TopologyFromJson(hooks_.topology());
+  HET_ASSIGN_OR_RETURN(std::vector<SliceRequest> slices,
+                       PlaceSlices(request.slices, ledger_, topology.ok() ? *topology : Topology{},
+                                   book_.ClosedTo(caller, request.terms)));
+  if (slices.size() <= protocol::kMaxSlicesPerRequest) return slices;
+  return InvalidField("slices", absl::StrCat("ask for ", slices.size(), " devices, at most ",
+                                             protocol::kMaxSlicesPerRequest, " will do"));
+}
+
 void Methods::Acquire(const Call& call) {
   const auto request = protocol::AcquireRequestFromJson(call.parameters);
   if (!request.ok()) return AnswerLater(call.connection, request.status());
   if (AnswerRepeat(call, request->terms.request_id)) return;
   absl::StatusOr<Json> reply = [&]() -> absl::StatusOr<Json> {
     HET_RETURN_IF_ERROR(PrepareHolder(call.caller, request->terms));
+    HET_ASSIGN_OR_RETURN(const std::vector<SliceRequest> slices, Placed(call.caller, *request));
     HET_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
-                         book_.Acquire(call.caller, request->terms, request->slices));
+                         book_.Acquire(call.caller, request->terms, slices));
     return GrantedReply(call.caller, leases, Json::object());
   }();
   Done(call, request->terms.request_id, std::move(reply));

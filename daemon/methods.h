@@ -122,6 +122,9 @@ class Methods final : public RequestHandler {
   absl::StatusOr<std::vector<Lease>> ResizeAll(const Caller& caller,
                                                const protocol::ResizeRequest& request);
   absl::Status PrepareHolder(const Caller& caller, const protocol::LeaseTerms& terms);
+  // The slices with a device each: hetd chooses those that name none.
+  absl::StatusOr<std::vector<SliceRequest>> Placed(const Caller& caller,
+                                                   const protocol::AcquireRequest& request) const;
   // The answer that tells of the leases, which are given back when it fits no frame.
   absl::StatusOr<Json> GrantedReply(const Caller& caller, const std::vector<Lease>& leases,
                                     Json parameters);

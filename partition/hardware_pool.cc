@@ -189,6 +189,7 @@ std::optional<Slice> HardwarePool::Book(const DeviceInfo& device, const SliceReq
   Slice slice;
   slice.name = request.name;
   slice.device = request.device;
+  slice.placement = request.placement;
   slice.share = request.share;
   slice.policy = request.policy;
   slice.priority = request.priority;

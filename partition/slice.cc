@@ -101,7 +101,6 @@ absl::StatusOr<SliceRequest> Common(const Json& json) {
   SliceRequest common;
   HET_ASSIGN_OR_RETURN(common.name, Text(json, "name"));
   HET_ASSIGN_OR_RETURN(common.device, Text(json, "device"));
-  if (common.device.empty()) return InvalidField("device", "is missing; it is a device's UUID");
   HET_ASSIGN_OR_RETURN(common.share, ShareFromJson(json));
   HET_ASSIGN_OR_RETURN(common.memory_bytes, Number(json, "memoryBytes"));
   if (common.memory_bytes == 0) {
@@ -112,6 +111,25 @@ absl::StatusOr<SliceRequest> Common(const Json& json) {
   HET_ASSIGN_OR_RETURN(const std::string priority, Text(json, "priority", "normal"));
   HET_ASSIGN_OR_RETURN(common.priority, ParsePriority(priority));
   return common;
+}
+
+// "devices" and "kind", in place of "device".
+absl::Status ChosenFromJson(const Json& json, SliceRequest& request) {
+  if (!json.contains("devices")) {
+    if (!request.device.empty()) return absl::OkStatus();
+    return InvalidField("device", "is missing; it is a device's UUID, or give \"devices\"");
+  }
+  HET_ASSIGN_OR_RETURN(const uint64_t devices, Number(json, "devices"));
+  if (devices < 1 || devices > kMostDevicesPerRequest) {
+    return InvalidField("devices",
+                        absl::StrCat("is ", devices, ", must be 1 to ", kMostDevicesPerRequest));
+  }
+  if (!request.device.empty() || !request.name.empty()) {
+    return InvalidField("devices", "goes without device and name: it asks hetd to choose");
+  }
+  request.devices = static_cast<uint32_t>(devices);
+  HET_ASSIGN_OR_RETURN(request.kind, Text(json, "kind"));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -145,8 +163,13 @@ Json ShareToJson(Share share) {
 Json ToJson(const SliceRequest& request) {
   Json json = Json::object();
   if (!request.name.empty()) json["name"] = request.name;
-  if (request.device.empty()) return json;
-  json["device"] = request.device;
+  if (request.device.empty() && request.devices == 0) return json;
+  if (request.devices == 0) {
+    json["device"] = request.device;
+  } else {
+    json["devices"] = request.devices;
+    if (!request.kind.empty()) json["kind"] = request.kind;
+  }
   json["sharePercent"] = ShareToJson(request.share);
   json["memoryBytes"] = request.memory_bytes;
   json["policy"] = std::string(PolicyName(request.policy));
@@ -155,13 +178,16 @@ Json ToJson(const SliceRequest& request) {
 }
 
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json) {
-  if (json.is_object() && json.contains("name") && !json.contains("device")) {
+  if (json.is_object() && json.contains("name") && !json.contains("device") &&
+      !json.contains("devices")) {
     SliceRequest named;
     HET_ASSIGN_OR_RETURN(named.name, Text(json, "name"));
     if (named.name.empty()) return InvalidField("name", "is empty");
     return named;
   }
-  return Common(json);
+  HET_ASSIGN_OR_RETURN(SliceRequest request, Common(json));
+  HET_RETURN_IF_ERROR(ChosenFromJson(json, request));
+  return request;
 }
 
 Json ToJson(const Slice& slice) {
@@ -176,11 +202,13 @@ Json ToJson(const Slice& slice) {
   if (!slice.name.empty()) json["name"] = slice.name;
   if (!slice.cores.empty()) json["cores"] = slice.cores;
   if (slice.compute_units > 0) json["computeUnits"] = slice.compute_units;
+  if (!slice.placement.empty()) json["placement"] = slice.placement;
   return json;
 }
 
 absl::StatusOr<Slice> SliceFromJson(const Json& json) {
   HET_ASSIGN_OR_RETURN(const SliceRequest common, Common(json));
+  if (common.device.empty()) return InvalidField("device", "is missing; it is a device's UUID");
   Slice slice;
   slice.name = common.name;
   slice.device = common.device;
@@ -196,6 +224,7 @@ absl::StatusOr<Slice> SliceFromJson(const Json& json) {
   HET_ASSIGN_OR_RETURN(const uint64_t units, Number(json, "computeUnits"));
   if (units > UINT32_MAX) return InvalidField("computeUnits", "is too large");
   slice.compute_units = static_cast<uint32_t>(units);
+  HET_ASSIGN_OR_RETURN(slice.placement, Text(json, "placement"));
   return slice;
 }
 

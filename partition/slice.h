@@ -32,15 +32,22 @@ enum class LeaseState { kTried, kConfirmed, kCancelled, kExpired, kAvailable };
 enum class Holder { kProcess, kManual };
 
 inline constexpr uint32_t kSmallestShareParts = 100;  // 1 %
+inline constexpr uint32_t kMostDevicesPerRequest = 32;
 
 struct SliceRequest {
-  std::string device;         // UUID
+  std::string device;         // UUID; empty with `devices`: hetd chooses
   Share share;                // 1 % to 100 %
   uint64_t memory_bytes = 0;  // at least 1; rounded up to 1 MiB
   Policy policy = Policy::kGuaranteed;
   Priority priority = Priority::kNormal;
   // A slice that the operator cut under this name: then nothing else counts. Empty: one ad hoc.
   std::string name = {};
+  // Above 0: so many slices, each on another device that hetd chooses (daemon/placement.h), all of
+  // one kind and near each other.
+  uint32_t devices = 0;
+  std::string kind = {};  // with `devices`: "cpu", "gpu", "npu", "accelerator"; empty: any
+  // Why it is on this device, in words, where hetd chose. Never read from a request.
+  std::string placement = {};
 };
 
 // A granted part of a device.
@@ -61,6 +68,7 @@ struct Slice {
   bool time_shared = false;
   // Native units of a device that divides in the driver; 0: not divided (or see `cores`).
   uint32_t compute_units = 0;
+  std::string placement;  // why it is on this device, where hetd chose it; else empty
   friend bool operator==(const Slice&, const Slice&) = default;
 };
 
@@ -97,13 +105,14 @@ absl::StatusOr<LeaseState> ParseLeaseState(absl::string_view text);
 absl::StatusOr<Holder> ParseHolder(absl::string_view text);
 
 // {"name"}, or {"device","sharePercent","memoryBytes","policy","priority"}, or all of them (to cut
-// a named slice). InvalidArgument names the field (FieldOf in partition/refusal.h); a missing
-// policy is guaranteed, a missing priority normal, a missing share or memory is an error.
+// a named slice), or {"devices","kind",..} in place of "device". InvalidArgument names the field
+// (FieldOf in partition/refusal.h); a missing policy is guaranteed, a missing priority normal, a
+// missing share or memory is an error.
 Json ToJson(const SliceRequest& request);
 absl::StatusOr<SliceRequest> SliceRequestFromJson(const Json& json);
 
 // {"id","device","sharePercent","memoryBytes","policy","priority","isolation","timeShared","cores",
-// "computeUnits"}; cores and computeUnits are left out when there are none.
+// "computeUnits","placement"}; cores, computeUnits and placement are left out when there are none.
 Json ToJson(const Slice& slice);
 absl::StatusOr<Slice> SliceFromJson(const Json& json);
 

@@ -4,21 +4,21 @@
 
 namespace het::fleet {
 
-Cluster::Cluster(const std::vector<NodeSpec>& nodes, bool track_affinity)
-    : specs_(nodes), track_affinity_(track_affinity), ids_(0, Hash{&states_}, Equal{&states_}) {
+Cluster::Cluster(const std::vector<NodeSpec>& nodes, const Options& options)
+    : specs_(nodes), options_(options), ids_(0, Hash{&states_}, Equal{&states_}) {
   const size_t count = nodes.size();
   first_device_.resize(count);
   failed_.resize(count);
   node_state_.resize(count);
   next_.resize(count);
   previous_.resize(count);
-  if (track_affinity) shapes_.resize(count);
+  if (options.track_affinity) shapes_.resize(count);
   for (size_t n = 0; n < count; ++n) {
     const NodeSpec& spec = nodes[n];
     cpu_free_.push_back(spec.cpu_milli);
     memory_free_.push_back(spec.memory_mib);
     first_device_[n] = static_cast<uint32_t>(free_.size());
-    free_.insert(free_.end(), spec.devices, DeviceFree{spec.device_milli, spec.device_memory_mib});
+    for (int d = 0; d < spec.devices; ++d) free_.push_back(spec.Device(d));
     capacity_milli_ += int64_t{spec.devices} * spec.device_milli;
   }
   // The first node of a kind is the first to be used: lists grow at the head.
@@ -30,6 +30,8 @@ StateId Cluster::Intern(const NodeState& state) {
   if (found != ids_.end()) return *found;
   const StateId id = static_cast<StateId>(states_.size());
   states_.push_back({.state = state});
+  counts_.push_back(0);
+  if (options_.order_nodes) ordered_.emplace_back();
   ids_.insert(id);
   return id;
 }
@@ -41,7 +43,8 @@ void Cluster::Enter(int node, StateId id) {
   next_[node] = group.head;
   if (group.head >= 0) previous_[group.head] = node;
   group.head = node;
-  if (group.count++ > 0) return;
+  if (options_.order_nodes) ordered_[id].insert(node);
+  if (counts_[id]++ > 0) return;
   group.place = static_cast<int>(active_.size());
   active_.push_back(id);
   activations_.push_back(id);
@@ -55,7 +58,8 @@ void Cluster::Leave(int node) {
     group.head = next_[node];
   }
   if (next_[node] >= 0) previous_[next_[node]] = previous_[node];
-  if (--group.count > 0) return;
+  if (options_.order_nodes) ordered_[node_state_[node]].erase(node);
+  if (--counts_[node_state_[node]] > 0) return;
   active_[group.place] = active_.back();
   states_[active_.back()].place = group.place;
   active_.pop_back();
@@ -74,7 +78,7 @@ void Cluster::Refresh(int node) {
     }
   }
   state.SortDevices();
-  if (track_affinity_) {
+  if (options_.track_affinity) {
     for (int i = 0; i <= kMaxDevices; ++i)
       if (shapes_[node][i] > 0) state.affinity |= 1u << i;
   }
@@ -105,7 +109,8 @@ DeviceSet Cluster::Place(int node, const JobSpec& spec, DeviceSet places) {
   cpu_free_[node] -= spec.cpu_milli;
   memory_free_[node] -= spec.memory_mib;
   allocated_milli_ += spec.TotalMilli();
-  if (track_affinity_ && spec.devices > 0) ++shapes_[node][std::countr_zero(AffinityBit(spec))];
+  if (options_.track_affinity && spec.devices > 0)
+    ++shapes_[node][std::countr_zero(AffinityBit(spec))];
   Refresh(node);
   return devices;
 }
@@ -120,7 +125,8 @@ void Cluster::Remove(int node, const JobSpec& spec, DeviceSet devices) {
   cpu_free_[node] += spec.cpu_milli;
   memory_free_[node] += spec.memory_mib;
   allocated_milli_ -= spec.TotalMilli();
-  if (track_affinity_ && spec.devices > 0) --shapes_[node][std::countr_zero(AffinityBit(spec))];
+  if (options_.track_affinity && spec.devices > 0)
+    --shapes_[node][std::countr_zero(AffinityBit(spec))];
   Refresh(node);
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -23,8 +24,12 @@ using StateId = uint32_t;
 
 class Cluster {
  public:
-  // `track_affinity`: states also tell apart which shapes of job a node holds.
-  explicit Cluster(const std::vector<NodeSpec>& nodes, bool track_affinity = false);
+  struct Options {
+    bool track_affinity = false;  // states also tell apart which shapes of job a node holds
+    bool order_nodes = false;     // FirstNode can be asked
+  };
+  explicit Cluster(const std::vector<NodeSpec>& nodes) : Cluster(nodes, Options()) {}
+  Cluster(const std::vector<NodeSpec>& nodes, const Options& options);
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
@@ -32,13 +37,19 @@ class Cluster {
   const NodeSpec& spec(int node) const { return specs_[node]; }
   StateId state_of(int node) const { return node_state_[node]; }
   const NodeState& state(StateId id) const { return states_[id].state; }
-  int count(StateId id) const { return states_[id].count; }
+  int count(StateId id) const { return counts_[id]; }
   // A node in this state; count(id) > 0.
   int AnyNode(StateId id) const { return states_[id].head; }
+  // The first of the list in this state; with order_nodes only.
+  int FirstNode(StateId id) const { return *ordered_[id].begin(); }
   const std::vector<StateId>& activations() const { return activations_; }
   // Every state that has nodes, in no particular order.
   const std::vector<StateId>& active() const { return active_; }
   DeviceFree device(int node, int device) const { return free_[first_device_[node] + device]; }
+  // Of devices by their number on the node.
+  Nearness NearnessOf(int node, DeviceSet devices) const {
+    return fleet::NearnessOf(EmptyState(specs_[node]), devices);
+  }
 
   // Puts a job on a node, on devices named by their place in its state; returns them by their
   // number on the node. The job fits.
@@ -57,7 +68,6 @@ class Cluster {
  private:
   struct Group {
     NodeState state;
-    int count = 0;
     int head = -1;
     int place = -1;  // in active_
   };
@@ -84,7 +94,7 @@ class Cluster {
   void Leave(int node);
 
   std::vector<NodeSpec> specs_;
-  bool track_affinity_;
+  Options options_;
   std::vector<int32_t> cpu_free_, memory_free_;
   std::vector<DeviceFree> free_;  // all devices of all nodes
   std::vector<uint32_t> first_device_;
@@ -94,6 +104,8 @@ class Cluster {
   std::vector<int> next_, previous_;  // the nodes of one state form a list
 
   std::deque<Group> states_;
+  std::vector<int> counts_;  // nodes by state; apart, as an index reads nothing else of most
+  std::deque<std::set<int>> ordered_;  // nodes by state, if asked for
   absl::flat_hash_set<StateId, Hash, Equal> ids_;
   std::vector<StateId> active_;
   std::vector<StateId> activations_;

@@ -8,10 +8,19 @@
 namespace het::fleet {
 namespace {
 
-// How many next jobs F speaks for where cores run out first. Of 0.3, 1 and 3 only 3 was always
-// better than fgd there; where devices run out first 0.3 to 3 are within 0.1 points of each other
-// (docs/fleet.md).
+// A hole that is left open is not lost: a later job fills it that would else have taken from a
+// device nobody uses. So a part is worth more than its share in the packing program, which is a
+// whole device's average. The exponent was chosen on some of the openb lists; between 0.35 and 0.5
+// it makes no difference beyond the seeds' spread (docs/fleet.md).
+constexpr double kWorthExponent = 0.4;
+// How many next jobs F speaks for. It holds V back from opening devices: below one, whole devices
+// are gone before the jobs that need them come; between 1.5 and 3 the results are level.
+constexpr double kNextJobs = 2;
+// Where the jobs seen ask for more cores per device than the fleet has.
 constexpr double kNextJobsWhereCoresAreScarce = 3;
+// Cores asked for per device over those there are: from here on cores have a part in what a job
+// wastes, from there on they alone count.
+constexpr double kCoresSuffice = 0.9, kCoresRunOut = 1.1;
 // Decides only between costs that are equal but for rounding.
 constexpr double kBestFitTieBreak = 5;
 
@@ -58,8 +67,12 @@ void HetPolicy::Rebuild() {
     asked_milli += d.weight * static_cast<double>(d.spec.TotalMilli());
     if (d.spec.devices > 0) sizes.push_back({d.spec.milli, d.weight * d.spec.devices});
   }
-  next_jobs_ =
-      asked_cpu * fleet_milli_ > asked_milli * fleet_cpu_ ? kNextJobsWhereCoresAreScarce : 1;
+  milli_per_core_ = asked_cpu > 0 ? asked_milli / asked_cpu : 0;
+  const double pressure =
+      asked_milli > 0 && fleet_cpu_ > 0 ? asked_cpu * fleet_milli_ / (asked_milli * fleet_cpu_) : 0;
+  core_scarcity_ =
+      std::clamp((pressure - kCoresSuffice) / (kCoresRunOut - kCoresSuffice), 0.0, 1.0);
+  next_jobs_ = pressure > 1 ? kNextJobsWhereCoresAreScarce : kNextJobs;
   prices_ = PackPrices(sizes);
   std::vector<std::pair<int, const Demand*>> order;
   for (const Demand& d : seen_) {
@@ -91,7 +104,8 @@ void HetPolicy::Rebuild() {
     if (weight <= 0) continue;
     cpu /= weight;
     memory /= weight;
-    fillers_[hole] = {worth, cpu, std::max(0.0, cpu_square / weight - cpu * cpu), memory,
+    fillers_[hole] = {std::pow(worth, kWorthExponent), cpu,
+                      std::max(0.0, cpu_square / weight - cpu * cpu), memory,
                       std::max(0.0, memory_square / weight - memory * memory)};
   }
 }
@@ -133,7 +147,9 @@ Choice HetPolicy::Evaluate(const NodeState& state, const JobSpec& spec) const {
 }
 
 double HetPolicy::Waste(const JobSpec& spec, const Choice& /*choice*/) const {
-  return kWholeDevice * prices_.Price(spec.milli) * spec.devices -
+  const double packing = kWholeDevice * prices_.Price(spec.milli) * spec.devices;
+  const double cores = milli_per_core_ * spec.cpu_milli;
+  return (1 - core_scarcity_) * packing + core_scarcity_ * cores -
          static_cast<double>(spec.TotalMilli());
 }
 

@@ -7,7 +7,9 @@
 //
 // F is the expected fragmentation for the next job (fragmentation.h), which sees which kinds of job
 // no longer fit. V looks further: what the node's free devices can still bring until it is full.
-// The worth w of each hole comes from the packing program's prices (pack_prices.h). The jobs that
+// The worth w of each hole comes from the packing program's prices (pack_prices.h), to the power of
+// 0.4: a hole left open now is filled later by a job that would else break a whole device, so a
+// part is worth more than its average price. The jobs that
 // fill a hole at that worth also need cores and memory; taken in order of worth, the k-th hole is
 // filled if the sum of what the first k need fits what the node has. With needs independent and the
 // sum taken as normal,
@@ -18,9 +20,13 @@
 // state; a hole that nothing fills is worth nothing; a fraction goes where it completes a device.
 // Equal costs go to the best fit.
 //
-// V asks what fills devices. Where the jobs seen ask for more cores per device than the fleet has,
-// cores run out first and V sees too little: there F speaks for the next three jobs (n), elsewhere
-// for one.
+// V asks what fills devices, F what the next jobs find. F speaks for the next two jobs (n), for
+// three where the jobs seen ask for more cores per device than the fleet has: there cores run out
+// first and V sees too little.
+//
+// Of jobs that wait (window.h) the one goes first that wastes least beyond the compute it puts to
+// use: of devices its packing price, of cores, as far as those run out first, what the jobs seen
+// bring per core.
 //
 // It learns: costs follow the jobs that Observe saw, taken up each time their number has doubled,
 // and do not know what is still to come, nor how much.
@@ -71,7 +77,9 @@ class HetPolicy final : public Policy {
   uint64_t next_rebuild_ = 1;
   uint64_t version_ = 0;
   double fleet_cpu_ = 0, fleet_milli_ = 0;
-  double next_jobs_ = 1;  // that F speaks for
+  double milli_per_core_ = 0;  // that the jobs seen bring, per thousandth of a core
+  double core_scarcity_ = 0;   // 0: devices run out first, 1: cores do
+  double next_jobs_ = 1;       // that F speaks for
   Fragmentation fragmentation_;
   PackPrices prices_;
   std::array<Filler, kWholeDevice + 1> fillers_{};

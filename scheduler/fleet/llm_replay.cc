@@ -9,6 +9,8 @@
 namespace het::fleet {
 namespace {
 
+constexpr int64_t kAskEvery = 4096;  // arrivals and passes
+
 double Percentile(std::vector<float>& values, double share) {
   if (values.empty()) return 0;
   const auto rank =
@@ -21,6 +23,7 @@ double Percentile(std::vector<float>& values, double share) {
 
 struct Sequence {
   int request = 0;
+  int prefilled = 0;  // prompt tokens that went through, or are on their way
   int produced = 0;
   double first_s = 0, last_s = 0;
 };
@@ -46,7 +49,8 @@ class Replay {
   LlmReplayResult Go() {
     result_.requests = static_cast<int64_t>(requests_.size());
     size_t next = 0;
-    while (true) {
+    for (int64_t turn = 1;; ++turn) {
+      if (turn % kAskEvery == 0 && options_.go_on && !options_.go_on()) break;
       const bool pass = !passes_.empty();
       const bool more = next < requests_.size();
       if (!pass && !more) break;
@@ -64,8 +68,10 @@ class Replay {
 
  private:
   struct Group {
-    std::vector<Sequence> running, entering;  // entering: their prefill is under way
+    std::vector<Sequence> running;
+    std::deque<Sequence> entering;  // their prefill is not done
     bool busy = false;
+    bool decodes = false;  // the pass that is under way has a step of `running` in it
   };
   struct Server {
     const LlmReplica* replica;
@@ -127,48 +133,77 @@ class Replay {
     passes_.emplace(at, sequence_++, number, group);
   }
 
-  void Submit(Server& server, int number, int group_number, double now_s) {
-    Group& group = server.groups[static_cast<size_t>(group_number)];
+  // Takes the next waiting request into the group, if its KV fits.
+  bool Admit(Server& server, Group& group) {
+    if (server.waiting.empty() ||
+        static_cast<int>(group.running.size() + group.entering.size()) >= options_.max_group) {
+      return false;
+    }
+    const int64_t tokens = Tokens(server.waiting.front());
+    if (server.held_tokens + tokens > server.replica->kv_tokens) return false;
+    group.entering.push_back({server.waiting.front()});
+    server.waiting.pop_front();
+    server.waiting_tokens -= tokens;
+    server.held_tokens += tokens;
+    return true;
+  }
+  int32_t PromptOf(const Sequence& sequence) const {
+    return requests_[static_cast<size_t>(sequence.request)].prompt_tokens;
+  }
+
+  // Prompt tokens of the group's next pass: whole prompts, or one chunk.
+  int64_t NextPrefill(Server& server, Group& group) {
     int64_t tokens = 0;
-    while (!server.waiting.empty() &&
-           static_cast<int>(group.running.size() + group.entering.size()) < options_.max_group) {
-      const int request = server.waiting.front();
-      const int64_t prompt = requests_[static_cast<size_t>(request)].prompt_tokens;
-      if (server.held_tokens + Tokens(request) > server.replica->kv_tokens) break;
+    if (options_.chunk_tokens > 0) {
+      for (size_t i = 0; tokens < options_.chunk_tokens; ++i) {
+        if (i == group.entering.size() && !Admit(server, group)) break;
+        Sequence& sequence = group.entering[i];
+        const auto part = static_cast<int32_t>(std::min<int64_t>(
+            PromptOf(sequence) - sequence.prefilled, options_.chunk_tokens - tokens));
+        sequence.prefilled += part;
+        tokens += part;
+      }
+      return tokens;
+    }
+    while (!server.waiting.empty()) {
+      const int64_t prompt = requests_[static_cast<size_t>(server.waiting.front())].prompt_tokens;
       if (tokens > 0 && tokens + prompt > options_.prefill_tokens) break;
-      server.waiting.pop_front();
-      server.waiting_tokens -= Tokens(request);
-      server.held_tokens += Tokens(request);
-      group.entering.push_back({request, 0, 0, 0});
+      if (!Admit(server, group)) break;
+      group.entering.back().prefilled = static_cast<int32_t>(prompt);
       tokens += prompt;
     }
-    if (!group.entering.empty()) {
-      Send(server, number, group_number, now_s, static_cast<double>(tokens),
-           [tokens](const LlmStage& stage) {
-             return stage.layers * stage.prefill_ms(static_cast<double>(tokens));
-           });
-    } else if (!group.running.empty()) {
-      const double sequences = static_cast<double>(group.running.size());
-      Send(server, number, group_number, now_s, sequences, [sequences](const LlmStage& stage) {
-        return stage.layers * stage.decode_ms(sequences);
-      });
-    } else {
+    return tokens;
+  }
+
+  void Submit(Server& server, int number, int group_number, double now_s) {
+    Group& group = server.groups[static_cast<size_t>(group_number)];
+    const auto prompt = static_cast<double>(NextPrefill(server, group));
+    group.decodes = !group.running.empty() && (prompt == 0 || options_.chunk_tokens > 0);
+    const auto sequences = static_cast<double>(group.decodes ? group.running.size() : 0);
+    if (prompt + sequences <= 0) {
       group.busy = false;
+      return;
     }
+    Send(server, number, group_number, now_s, prompt + sequences,
+         [prompt, sequences](const LlmStage& stage) {
+           return stage.layers * ((prompt > 0 ? stage.prefill_ms(prompt) : 0) +
+                                  (sequences > 0 ? stage.decode_ms(sequences) : 0));
+         });
   }
 
   void Return(Server& server, int number, int group_number, double now_s) {
     Group& group = server.groups[static_cast<size_t>(group_number)];
     end_s_ = now_s;
-    if (!group.entering.empty()) {
-      for (Sequence& sequence : group.entering) {
-        sequence.first_s = now_s;
-        Deliver(sequence, now_s);
-      }
-      std::move(group.entering.begin(), group.entering.end(), std::back_inserter(group.running));
-      group.entering.clear();
-    } else {
+    if (group.decodes) {
       for (Sequence& sequence : group.running) Deliver(sequence, now_s);
+    }
+    while (!group.entering.empty() &&
+           group.entering.front().prefilled == PromptOf(group.entering.front())) {
+      Sequence& sequence = group.entering.front();
+      sequence.first_s = now_s;
+      Deliver(sequence, now_s);
+      group.running.push_back(sequence);
+      group.entering.pop_front();
     }
     std::erase_if(group.running, [&](const Sequence& sequence) {
       const LlmRequest& request = requests_[static_cast<size_t>(sequence.request)];

@@ -4,9 +4,13 @@
 // device. Passes (the prefill of newly admitted prompts, or one decode step of a group) go through
 // the stages in order; a stage takes one pass at a time, and a pass crosses a link between stages.
 // Each replica keeps as many groups as it has stages. A group that comes out of the last stage
-// delivers its tokens, then admits waiting requests as long as their KV fits (prefill first, at
-// most `prefill_tokens` in one pass), else decodes. Requests go to the replica with the least
-// waiting and held tokens over its speed.
+// delivers its tokens, then admits waiting requests as long as their KV fits. Requests go to the
+// replica with the least waiting and held tokens over its speed.
+//
+// Prefill goes through whole, before the decodes of its group and at most `prefill_tokens` in one
+// pass; or, with `chunk_tokens`, in chunks of so many tokens, each in one pass with a decode step
+// of its group (Agrawal et al., Sarathi-Serve, OSDI 2024). Such a pass takes as long as the two
+// would one after the other: that weights are read once for both is not credited.
 //
 // Times are those of the caller's tables; nothing here is measured. Pure and deterministic.
 #ifndef HET_SCHEDULER_FLEET_LLM_REPLAY_H_
@@ -51,12 +55,15 @@ struct LlmReplica {
 
 struct LlmReplayOptions {
   int32_t prefill_tokens = 2048;
-  int32_t max_group = 256;  // sequences
+  int32_t chunk_tokens = 0;  // above 0: chunked prefill
+  int32_t max_group = 256;   // sequences
   // A request counts as good when both hold.
   double ttft_limit_s = 10;
   double tbt_limit_s = 0.2;  // mean over its tokens
   // Everything is there at time 0: what the deployment can do at most.
   bool saturate = false;
+  // Asked now and then; false ends the replay, which reports what it has. May be empty.
+  std::function<bool()> go_on = {};
 };
 
 struct LlmReplayResult {

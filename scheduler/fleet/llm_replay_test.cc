@@ -54,6 +54,34 @@ TEST(LlmReplay, ARequestThatFitsNowhereIsRefused) {
   EXPECT_EQ(r.completed, 1);
 }
 
+TEST(LlmReplay, AChunkLetsOthersDecode) {
+  // One sequence decodes while a long prompt comes in: whole, it waits for 1,000 tokens; chunked,
+  // for a hundred at a time.
+  const LlmReplica replica{{Stage(1, 0.1, 10)}, 10'000};
+  const std::vector<LlmRequest> requests = {{0, 10, 50}, {0.1, 1'000, 2}};
+  LlmReplayOptions options;
+  const auto whole = ReplayLlm(requests, {replica}, options);
+  options.chunk_tokens = 100;
+  const auto chunked = ReplayLlm(requests, {replica}, options);
+  EXPECT_EQ(chunked.completed, 2);
+  EXPECT_NEAR(whole.tbt_p99_s, 0.110, 0.001);
+  EXPECT_NEAR(chunked.tbt_p99_s, 0.020, 0.001);
+  // The same work.
+  EXPECT_NEAR(whole.seconds, chunked.seconds, 0.02);
+}
+
+TEST(LlmReplay, APromptIsPrefilledOnceHoweverItIsCut) {
+  const LlmReplica replica{{Stage(10, 0.01, 2)}, 10'000};
+  for (const int chunk : {1, 30, 64, 100, 1'000}) {
+    LlmReplayOptions options;
+    options.chunk_tokens = chunk;
+    const auto r = ReplayLlm({{0, 100, 5}}, {replica}, options);
+    EXPECT_EQ(r.completed, 1);
+    EXPECT_NEAR(r.ttft_p50_s, 0.010, 1e-6) << chunk;
+    EXPECT_NEAR(r.seconds, 0.010 + 4 * 0.020, 1e-6) << chunk;
+  }
+}
+
 TEST(LlmReplay, LateTokensAreNoGoodput) {
   const LlmReplica replica{{Stage(1, 0.001, 500)}, 1'000};
   const auto r = ReplayLlm({{0, 10, 10}}, {replica}, {});

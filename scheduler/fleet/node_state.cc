@@ -44,8 +44,7 @@ NodeState EmptyState(const NodeSpec& spec) {
   state.model = static_cast<int16_t>(spec.model);
   state.device_count = static_cast<int8_t>(spec.devices);
   state.device_memory_known = spec.device_memory_mib > 0;
-  for (int i = 0; i < spec.devices; ++i)
-    state.devices[i] = {spec.device_milli, spec.device_memory_mib};
+  for (int i = 0; i < spec.devices; ++i) state.devices[i] = spec.Device(i);
   return state;
 }
 
@@ -62,15 +61,61 @@ NodeState WithJob(const NodeState& state, const JobSpec& spec, DeviceSet devices
   return after;
 }
 
-DeviceSet TightestDevices(const NodeState& state, const JobSpec& spec) {
+namespace {
+
+// The fullest that fit, of those that `allowed` says.
+template <typename Allowed>
+DeviceSet Fullest(const NodeState& state, const JobSpec& spec, Allowed allowed) {
   DeviceSet chosen = 0;
   int needed = spec.devices;
   for (int i = 0; i < state.device_count && needed > 0; ++i) {
-    if (!state.DeviceFits(i, spec)) continue;
+    if (!state.DeviceFits(i, spec) || !allowed(state.devices[i])) continue;
     chosen = static_cast<DeviceSet>(chosen | 1u << i);
     --needed;
   }
-  return chosen;
+  return needed == 0 ? chosen : 0;
+}
+
+// Of the places (islands, NUMA nodes) that hold the whole job the one with the fewest devices that
+// fit it; nothing where none does.
+DeviceSet InOnePlace(const NodeState& state, const JobSpec& spec, int16_t DeviceFree::*place,
+                     int16_t nowhere) {
+  int least = kMaxDevices + 1;
+  int16_t best = nowhere;
+  for (int i = 0; i < state.device_count; ++i) {
+    const int16_t here = state.devices[i].*place;
+    if (here == nowhere) continue;
+    int fitting = 0;
+    for (int j = 0; j < state.device_count; ++j)
+      fitting += state.devices[j].*place == here && state.DeviceFits(j, spec) ? 1 : 0;
+    if (fitting < spec.devices || fitting >= least) continue;
+    least = fitting;
+    best = here;
+  }
+  if (best == nowhere) return 0;
+  return Fullest(state, spec, [&](const DeviceFree& device) { return device.*place == best; });
+}
+
+}  // namespace
+
+DeviceSet TightestDevices(const NodeState& state, const JobSpec& spec) {
+  if (spec.devices > 1) {
+    if (const DeviceSet linked = InOnePlace(state, spec, &DeviceFree::island, 0)) return linked;
+    if (const DeviceSet near = InOnePlace(state, spec, &DeviceFree::numa, -1)) return near;
+  }
+  return Fullest(state, spec, [](const DeviceFree&) { return true; });
+}
+
+Nearness NearnessOf(const NodeState& state, DeviceSet places) {
+  const DeviceFree* first = nullptr;
+  bool linked = true, one_numa = true;
+  for (int i = 0; i < state.device_count; ++i) {
+    if ((places >> i & 1) == 0) continue;
+    if (first == nullptr) first = &state.devices[i];
+    linked &= state.devices[i].island == first->island && first->island != 0;
+    one_numa &= state.devices[i].numa == first->numa;
+  }
+  return linked ? Nearness::kLinked : one_numa ? Nearness::kOneNuma : Nearness::kAcross;
 }
 
 }  // namespace het::fleet

@@ -6,20 +6,12 @@
 #define HET_SCHEDULER_FLEET_NODE_STATE_H_
 
 #include <array>
-#include <compare>
 #include <cstdint>
 #include <utility>
 
 #include "scheduler/fleet/spec.h"
 
 namespace het::fleet {
-
-struct DeviceFree {
-  int32_t milli = 0;
-  int32_t memory_mib = 0;
-  bool operator==(const DeviceFree&) const = default;
-  auto operator<=>(const DeviceFree&) const = default;
-};
 
 // A bit per device, by its place in NodeState::devices or, for a node, by its number there.
 using DeviceSet = uint32_t;
@@ -47,8 +39,10 @@ struct NodeState {
   template <typename H>
   friend H AbslHashValue(H h, const NodeState& s) {
     h = H::combine(std::move(h), s.cpu_milli, s.memory_mib, s.model, s.device_count, s.affinity);
-    for (int i = 0; i < s.device_count; ++i)
-      h = H::combine(std::move(h), s.devices[i].milli, s.devices[i].memory_mib);
+    for (int i = 0; i < s.device_count; ++i) {
+      const DeviceFree& d = s.devices[i];
+      h = H::combine(std::move(h), d.milli, d.memory_mib, d.island, d.numa);
+    }
     return h;
   }
 };
@@ -59,8 +53,14 @@ NodeState EmptyState(const NodeSpec& spec);
 // The state with the job on the given devices (as many as it asks for, each of which fits).
 NodeState WithJob(const NodeState& state, const JobSpec& spec, DeviceSet devices);
 
-// The fullest devices that still fit the job, as many as it asks for: the tightest fit.
+// The fullest devices that still fit the job, as many as it asks for: the tightest fit. For several
+// devices: of the island that fits it with the fewest to spare, else of such a NUMA node, else of
+// the whole node.
 DeviceSet TightestDevices(const NodeState& state, const JobSpec& spec);
+
+// How near the devices of a job are to each other.
+enum class Nearness { kLinked, kOneNuma, kAcross };
+Nearness NearnessOf(const NodeState& state, DeviceSet places);
 
 // Clustering tells jobs apart by this: bit 0 fractions, bit n jobs of n whole devices.
 inline uint32_t AffinityBit(const JobSpec& spec) {

@@ -53,7 +53,7 @@ absl::StatusOr<OverloadResult> RunOverload(const Fleet& fleet, const std::vector
     return absl::InvalidArgumentError(
         absl::StrCat("a window of ", options.window, " jobs; 1 to ", kMaxWindow, " will do"));
   }
-  Cluster cluster(fleet.nodes, policy->tracks_affinity());
+  Cluster cluster(fleet.nodes, {policy->tracks_affinity(), policy->takes_first_node()});
   if (cluster.capacity_milli() == 0) {
     return absl::InvalidArgumentError("the fleet has no devices to allocate");
   }
@@ -68,6 +68,13 @@ absl::StatusOr<OverloadResult> RunOverload(const Fleet& fleet, const std::vector
   Window window(placer, options.window);
   const auto settle = [&](const Window::Decision& decision) {
     decision.placement ? ++result.placed : ++result.refused;
+    if (decision.placement && jobs[static_cast<size_t>(decision.job)].spec.devices > 1) {
+      ++result.multi;
+      const Nearness nearness =
+          cluster.NearnessOf(decision.placement->node, decision.placement->devices);
+      result.multi_linked += nearness == Nearness::kLinked ? 1 : 0;
+      result.multi_one_numa += nearness == Nearness::kOneNuma ? 1 : 0;
+    }
     return !on_placed || on_placed(decision.placement.has_value());
   };
   bool go_on = true;

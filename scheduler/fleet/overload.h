@@ -34,6 +34,8 @@ struct OverloadResult {
   int64_t unallocated_milli = 0;
   int64_t cores_unallocated_milli = 0, cores_milli = 0;
   int64_t arrived = 0, placed = 0, refused = 0;
+  // Jobs on several devices that were placed; those whose devices are linked, or on one NUMA node.
+  int64_t multi = 0, multi_linked = 0, multi_one_numa = 0;
   int64_t evaluations = 0;
   // Unallocated milli on devices that are partly used, and on untouched ones.
   int64_t in_parts_milli = 0, in_wholes_milli = 0;

@@ -7,6 +7,8 @@ namespace {
 
 // Draws before every node is looked at: enough while a good part of the fleet fits.
 constexpr int kDraws = 64;
+// A heap this small beyond the fleet's states is not worth cleaning.
+constexpr size_t kFewEntries = 256;
 
 }  // namespace
 
@@ -23,8 +25,12 @@ int Placer::Kind(const JobSpec& spec) {
 }
 
 void Placer::Add(KindIndex& kind, StateId id) {
+  // A state never changes: one that came back is still in the heap, or still does not fit.
+  if ((id < kind.known.size() && kind.known[id]) || cluster_.count(id) == 0) return;
+  if (id >= kind.known.size()) kind.known.resize(std::max<size_t>(id + 1, 2 * kind.known.size()));
+  kind.known[id] = true;
   const NodeState& state = cluster_.state(id);
-  if (cluster_.count(id) == 0 || !state.Fits(kind.spec)) return;
+  if (!state.Fits(kind.spec)) return;
   ++evaluations_;
   const Choice choice = policy_.Evaluate(state, kind.spec);
   kind.heap.push_back({choice.cost, id, choice.places});
@@ -35,55 +41,63 @@ std::optional<Placer::Candidate> Placer::Best(int kind_number) {
   KindIndex& kind = kinds_[kind_number];
   if (policy_.draws()) return Draw(kind);
   const std::vector<StateId>& log = cluster_.activations();
-  if (!kind.built || kind.version != policy_.version()) {
+  const bool anew = !kind.built || kind.version != policy_.version();
+  if (anew) {
     kind.heap.clear();
-    for (const StateId id : cluster_.active()) Add(kind, id);
+    kind.known.clear();
     kind.built = true;
     kind.version = policy_.version();
+  }
+  // What is there now is the shorter list for a kind that was not asked for in a while.
+  if (anew || log.size() - kind.read > cluster_.active().size()) {
+    for (const StateId id : cluster_.active()) Add(kind, id);
   } else {
     for (size_t i = kind.read; i < log.size(); ++i) Add(kind, log[i]);
   }
   kind.read = log.size();
   DropStale(kind);
   if (kind.heap.empty()) return std::nullopt;
-  if (policy_.draws_among_equals()) return DrawAmongEquals(kind);
+  if (policy_.takes_first_node()) return FirstAmongEquals(kind);
   const Entry& top = kind.heap.front();
   return Candidate{top.state, {top.cost, top.places}};
 }
 
 void Placer::DropStale(KindIndex& kind) {
-  while (!kind.heap.empty() && cluster_.count(kind.heap.front().state) == 0) {
+  const auto is_stale = [this, &kind](const Entry& entry) {
+    if (cluster_.count(entry.state) > 0) return false;
+    kind.known[entry.state] = false;
+    return true;
+  };
+  if (kind.heap.size() > 2 * cluster_.active().size() + kFewEntries) {
+    std::erase_if(kind.heap, is_stale);
+    std::make_heap(kind.heap.begin(), kind.heap.end());
+  }
+  while (!kind.heap.empty() && is_stale(kind.heap.front())) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     kind.heap.pop_back();
   }
 }
 
-Placer::Candidate Placer::DrawAmongEquals(KindIndex& kind) {
+Placer::Candidate Placer::FirstAmongEquals(KindIndex& kind) {
   const double cost = kind.heap.front().cost;
   equals_.clear();
-  uint64_t nodes = 0;
   while (!kind.heap.empty() && kind.heap.front().cost == cost) {
     std::pop_heap(kind.heap.begin(), kind.heap.end());
     const Entry entry = kind.heap.back();
     kind.heap.pop_back();
-    const bool again = !equals_.empty() && equals_.back().state == entry.state;
-    if (cluster_.count(entry.state) == 0 || again) continue;
-    equals_.push_back(entry);
-    nodes += static_cast<uint64_t>(cluster_.count(entry.state));
+    if (cluster_.count(entry.state) > 0) {
+      equals_.push_back(entry);
+    } else {
+      kind.known[entry.state] = false;
+    }
   }
-  uint64_t drawn = random_() % nodes;
-  const Entry* chosen = &equals_.front();
+  const Entry* first = &equals_.front();
   for (const Entry& entry : equals_) {
     kind.heap.push_back(entry);
     std::push_heap(kind.heap.begin(), kind.heap.end());
+    if (cluster_.FirstNode(entry.state) < cluster_.FirstNode(first->state)) first = &entry;
   }
-  for (const Entry& entry : equals_) {
-    chosen = &entry;
-    const auto count = static_cast<uint64_t>(cluster_.count(entry.state));
-    if (drawn < count) break;
-    drawn -= count;
-  }
-  return {chosen->state, {chosen->cost, chosen->places}};
+  return {first->state, {first->cost, first->places}};
 }
 
 int Placer::DrawNode(KindIndex& kind) {
@@ -126,7 +140,9 @@ std::optional<Placer::Candidate> Placer::Draw(KindIndex& kind) {
 }
 
 Placement Placer::Place(int kind, const Candidate& candidate) {
-  const int node = policy_.draws() ? drawn_node_ : cluster_.AnyNode(candidate.state);
+  const int node = policy_.draws()              ? drawn_node_
+                   : policy_.takes_first_node() ? cluster_.FirstNode(candidate.state)
+                                                : cluster_.AnyNode(candidate.state);
   return {node, cluster_.Place(node, kinds_[kind].spec, candidate.choice.places)};
 }
 

@@ -64,15 +64,16 @@ class Placer {
   struct KindIndex {
     JobSpec spec;
     std::vector<Entry> heap;
-    size_t read = 0;  // of the cluster's activations
+    std::vector<bool> known;  // by state: it is in the heap, or does not fit
+    size_t read = 0;          // of the cluster's activations
     uint64_t version = 0;
     bool built = false;
     bool none = false;  // drawing policies: nothing fitted up to `read`
   };
   void Add(KindIndex& kind, StateId id);
-  // Drops entries of states without nodes from the top.
+  // Drops entries of states without nodes: from the top, and all when they are the most.
   void DropStale(KindIndex& kind);
-  Candidate DrawAmongEquals(KindIndex& kind);
+  Candidate FirstAmongEquals(KindIndex& kind);
   std::optional<Candidate> Draw(KindIndex& kind);
   int DrawNode(KindIndex& kind);
 

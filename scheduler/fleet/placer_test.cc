@@ -49,6 +49,48 @@ TEST(Cluster, DevicesKeepTheirNumbers) {
   EXPECT_EQ(cluster.state(cluster.state_of(0)).devices[0].milli, 0);
 }
 
+// Two islands of two on each NUMA node of four.
+NodeSpec Linked() {
+  NodeSpec spec = kEight;
+  spec.devices_per_island = 2;
+  spec.devices_per_numa = 4;
+  return spec;
+}
+
+TEST(NodeState, SeveralDevicesAreOfOneIslandWhereOneHoldsThem) {
+  constexpr JobSpec kTwo{.cpu_milli = 1, .memory_mib = 1, .devices = 2, .milli = 1000};
+  Cluster cluster({Linked()});
+  (void)cluster.Place(0, kWhole, 0b1);  // half of an island is gone
+  const NodeState& state = cluster.state(cluster.state_of(0));
+  const DeviceSet devices = cluster.Place(0, kTwo, TightestDevices(state, kTwo));
+  EXPECT_EQ(cluster.NearnessOf(0, devices), Nearness::kLinked);
+}
+
+TEST(NodeState, ElseOfOneNumaNodeElseAnywhere) {
+  Cluster cluster({Linked()});
+  const NodeState& empty = cluster.state(cluster.state_of(0));
+  EXPECT_EQ(NearnessOf(empty, TightestDevices(empty, kFour)), Nearness::kOneNuma);
+  JobSpec six = kFour;
+  six.devices = 6;
+  EXPECT_EQ(NearnessOf(empty, TightestDevices(empty, six)), Nearness::kAcross);
+  // The NUMA node with fewer to spare has it.
+  constexpr JobSpec kThree{.cpu_milli = 1, .memory_mib = 1, .devices = 3, .milli = 1000};
+  (void)cluster.Place(0, kWhole, 0b1);
+  const NodeState& state = cluster.state(cluster.state_of(0));
+  EXPECT_EQ(NearnessOf(state, TightestDevices(state, kThree)), Nearness::kOneNuma);
+  EXPECT_EQ(state.devices[1].numa, 0);
+  EXPECT_EQ(TightestDevices(state, kThree), 0b1110u);
+}
+
+TEST(Placer, EqualCostsGoToTheFirstNodeAsPublished) {
+  const auto policy = Make("packing");
+  Cluster cluster(Nodes(4, 2), {policy->tracks_affinity(), policy->takes_first_node()});
+  Placer placer(cluster, *policy, 1);
+  const int kind = placer.Kind(kCores);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placer.Place(kind)->node, 0);  // 16 cores
+  EXPECT_EQ(placer.Place(kind)->node, 1);
+}
+
 TEST(Cluster, AFailedDeviceHasNothingFree) {
   Cluster cluster(Nodes(1, 0));
   cluster.FailDevice(0, 0);
@@ -85,7 +127,7 @@ TEST(Placer, AgreesWithLookingAtEveryNode) {
   for (const absl::string_view name : PolicyNames()) {
     if (name == "random") continue;
     const auto policy = Make(name);
-    Cluster cluster(Nodes(10, 6), policy->tracks_affinity());
+    Cluster cluster(Nodes(10, 6), {policy->tracks_affinity(), policy->takes_first_node()});
     Placer placer(cluster, *policy, 1);
     std::mt19937 random(7);
     const JobSpec specs[] = {kHalf,

@@ -31,7 +31,7 @@ class RandomPolicy final : public Policy {
 class BestFitPolicy final : public Policy {
  public:
   absl::string_view name() const override { return "best-fit"; }
-  bool draws_among_equals() const override { return true; }
+  bool takes_first_node() const override { return true; }
   Choice Evaluate(const NodeState& state, const JobSpec& spec) const override {
     return {-std::floor((1 - LeftOver(state, spec)) * kMaxScore), TightestDevices(state, spec)};
   }
@@ -40,7 +40,7 @@ class BestFitPolicy final : public Policy {
 class DotProductPolicy final : public Policy {
  public:
   absl::string_view name() const override { return "dot-product"; }
-  bool draws_among_equals() const override { return true; }
+  bool takes_first_node() const override { return true; }
   Choice Evaluate(const NodeState& state, const JobSpec& spec) const override {
     const double cpu = state.cpu_milli / kLargestCpuMilli * (spec.cpu_milli / kLargestCpuMilli);
     const double devices = static_cast<double>(state.FreeMilli()) / kLargestMilli *
@@ -52,7 +52,7 @@ class DotProductPolicy final : public Policy {
 class ClusteringPolicy final : public Policy {
  public:
   absl::string_view name() const override { return "clustering"; }
-  bool draws_among_equals() const override { return true; }
+  bool takes_first_node() const override { return true; }
   bool tracks_affinity() const override { return true; }
   Choice Evaluate(const NodeState& state, const JobSpec& spec) const override {
     if (spec.devices == 0) return {0, 0};
@@ -69,7 +69,7 @@ class ClusteringPolicy final : public Policy {
 class PackingPolicy final : public Policy {
  public:
   absl::string_view name() const override { return "packing"; }
-  bool draws_among_equals() const override { return true; }
+  bool takes_first_node() const override { return true; }
   Choice Evaluate(const NodeState& state, const JobSpec& spec) const override {
     if (spec.devices == 0) return {0, 0};
     const DeviceSet places = TightestDevices(state, spec);

@@ -50,9 +50,9 @@ class Policy {
   virtual bool tracks_affinity() const { return false; }
   // The placer draws a node that fits, and a device, by lot.
   virtual bool draws() const { return false; }
-  // Among nodes of equal cost the placer draws by lot, as the published runs did; otherwise the
-  // state that came first has it.
-  virtual bool draws_among_equals() const { return false; }
+  // Among nodes of equal cost the first of the list has it, as in the published runs; otherwise a
+  // node of the state that came first.
+  virtual bool takes_first_node() const { return false; }
   // A job came in, placed or not.
   virtual void Observe(const JobSpec&) {}
   virtual uint64_t version() const { return 0; }

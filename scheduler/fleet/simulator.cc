@@ -25,7 +25,8 @@ constexpr double kHour = 3600;
 constexpr size_t kNamedImpossible = 100;
 constexpr int64_t kAskEvery = 1024;  // events
 
-enum class EventKind { kEnd, kRepair, kFailure, kArrival };  // this order at the same moment
+// This order at the same moment; arrivals, which are sorted and need no queue, come last.
+enum class EventKind { kEnd, kRepair, kFailure };
 
 struct Event {
   double time_s;
@@ -84,7 +85,7 @@ class Run {
         random_(options.seed),
         jobs_(WithLoad(jobs.jobs, options.load, random_)),
         policy_(std::move(policy)),
-        cluster_(fleet.nodes, policy_->tracks_affinity()),
+        cluster_(fleet.nodes, {policy_->tracks_affinity(), policy_->takes_first_node()}),
         placer_(cluster_, *policy_, options.seed),
         fragmentation_(DemandOf(jobs.jobs), {}),
         on_node_(fleet.nodes.size()),
@@ -115,12 +116,16 @@ class Run {
   };
   using LineKey = std::tuple<int, int, int>;  // class, kind, tenant
 
+  void Happen(const Event& event);
   void Arrive(int job);
   void End(int job, int start);
   void Fail();
   void Repair(int device);
   void Enqueue(int job);
-  void Dispatch();
+  // Tries what waits: all of it, or, where room came up on one node only, what that node may let
+  // in.
+  void Dispatch(int node = -1, int tenant = -1);
+  bool MayStartAfter(const LineKey& key, int node, int tenant);
   // Starts the first jobs of a line while they fit; the line's key when jobs are left.
   bool TryFirst(const LineKey& key, Line& line);
   bool TryStart(int job);
@@ -313,14 +318,26 @@ bool Run::TryFirst(const LineKey& key, Line& line) {
   return true;
 }
 
-void Run::Dispatch() {
+// Nothing that waits fitted anywhere, within its quota, before that node had more room and that
+// tenant used less; what could displace others may have been let in by either.
+bool Run::MayStartAfter(const LineKey& key, int node, int tenant) {
+  if (node < 0) return true;
+  const bool displaces = std::get<0>(key) != static_cast<int>(JobClass::kBatch) &&
+                         options_.preempt && (batch_running_ > 0 || borrowed_running_ > 0);
+  if (displaces || (!options_.quota_milli.empty() && std::get<2>(key) == tenant)) return true;
+  return cluster_.state(cluster_.state_of(node)).Fits(placer_.spec(std::get<1>(key)));
+}
+
+void Run::Dispatch(int node, int tenant) {
   // The first of each line, best first; a line whose first does not start is done for now.
   std::set<std::tuple<int, int, double, int, LineKey>> firsts;
   const auto add = [&](const LineKey& key, const Line& line) {
     const auto& [priority, arrival, job] = *line.jobs.begin();
     firsts.emplace(std::get<0>(key), priority, arrival, job, key);
   };
-  for (const auto& [key, line] : lines_) add(key, line);
+  for (const auto& [key, line] : lines_) {
+    if (MayStartAfter(key, node, tenant)) add(key, line);
+  }
   while (!firsts.empty()) {
     const LineKey key = std::get<4>(*firsts.begin());
     firsts.erase(firsts.begin());
@@ -356,9 +373,10 @@ void Run::Arrive(int job) {
 void Run::End(int job, int start) {
   const State& state = states_[static_cast<size_t>(job)];
   if (state.node < 0 || state.starts != start) return;  // it was displaced meanwhile
+  const int node = state.node;
   Leave(job);
   ++ClassOf(job).completed;
-  Dispatch();
+  Dispatch(node, jobs_[static_cast<size_t>(job)].tenant);
 }
 
 void Run::Fail() {
@@ -379,6 +397,9 @@ void Run::Fail() {
     Enqueue(job);
   }
   cluster_.FailDevice(static_cast<int>(node), number);
+  if (keep_stays_) {
+    result_.outages.push_back({static_cast<int>(node), number, now_s_, now_s_ + options_.repair_s});
+  }
   Push(now_s_ + options_.repair_s, EventKind::kRepair, static_cast<int>(device));
   Dispatch();
 }
@@ -386,7 +407,7 @@ void Run::Fail() {
 void Run::Repair(int device) {
   const auto [node, number] = devices_[static_cast<size_t>(device)];
   cluster_.RepairDevice(static_cast<int>(node), number);
-  Dispatch();
+  Dispatch(static_cast<int>(node));
 }
 
 double Run::Stranded() const {
@@ -412,12 +433,22 @@ void Run::AdvanceTo(double time_s) {
   now_s_ = time_s;
 }
 
+void Run::Happen(const Event& event) {
+  switch (event.kind) {
+    case EventKind::kEnd:
+      return End(event.subject, event.start);
+    case EventKind::kRepair:
+      return Repair(event.subject);
+    case EventKind::kFailure:
+      return Fail();
+  }
+}
+
 SimulatorResult Run::Go(const std::function<bool()>& go_on) {
   states_.resize(jobs_.size());
   arrivals_left_ = static_cast<int64_t>(jobs_.size());
   double last_s = 0;
   for (size_t i = 0; i < jobs_.size(); ++i) {
-    Push(jobs_[i].arrival_s, EventKind::kArrival, static_cast<int>(i));
     last_s = std::max(last_s, jobs_[i].arrival_s);
     if (std::isfinite(jobs_[i].duration_s)) {
       last_s = std::max(last_s, jobs_[i].arrival_s + jobs_[i].duration_s);
@@ -431,9 +462,12 @@ SimulatorResult Run::Go(const std::function<bool()>& go_on) {
     const double rate = static_cast<double>(devices_.size()) / options_.device_mtbf_s;
     Push(now_s_ - std::log1p(-Uniform(random_)) / rate, EventKind::kFailure, 0);
   }
-  for (int64_t count = 0; !events_.empty(); ++count) {
-    const Event event = events_.top();
-    if (event.time_s > options_.until_s) {
+  size_t next = 0;  // arrival
+  for (int64_t count = 0; next < jobs_.size() || !events_.empty(); ++count) {
+    const bool arrives =
+        next < jobs_.size() && (events_.empty() || jobs_[next].arrival_s < events_.top().time_s);
+    const double time_s = arrives ? jobs_[next].arrival_s : events_.top().time_s;
+    if (time_s > options_.until_s) {
       AdvanceTo(options_.until_s);
       break;
     }
@@ -441,21 +475,13 @@ SimulatorResult Run::Go(const std::function<bool()>& go_on) {
       result_.interrupted = true;
       break;
     }
-    events_.pop();
-    AdvanceTo(event.time_s);
-    switch (event.kind) {
-      case EventKind::kArrival:
-        Arrive(event.subject);
-        break;
-      case EventKind::kEnd:
-        End(event.subject, event.start);
-        break;
-      case EventKind::kFailure:
-        Fail();
-        break;
-      case EventKind::kRepair:
-        Repair(event.subject);
-        break;
+    AdvanceTo(time_s);
+    if (arrives) {
+      Arrive(static_cast<int>(next++));
+    } else {
+      const Event event = events_.top();
+      events_.pop();
+      Happen(event);
     }
   }
   return Report();
@@ -501,6 +527,7 @@ SimulatorResult Run::Report() {
   if (capacity > 0) {
     result_.stranded_device_hours = result_.capacity_device_hours * stranded / capacity;
   }
+  for (Outage& outage : result_.outages) outage.end_s = std::min(outage.end_s, now_s_);
   if (keep_stays_) result_.jobs = std::move(jobs_);
   return std::move(result_);
 }

@@ -77,6 +77,13 @@ struct Stay {
   bool borrowed = false;
 };
 
+// A device that could not be used.
+struct Outage {
+  int node = 0;
+  int device = 0;
+  double begin_s = 0, end_s = 0;
+};
+
 struct SimulatorResult {
   std::vector<Sample> series;
   ClassSummary by_class[kJobClasses];
@@ -91,6 +98,7 @@ struct SimulatorResult {
   // Only where `keep_stays` was asked for.
   std::vector<Job> jobs;
   std::vector<Stay> stays;
+  std::vector<Outage> outages;
 
   double Utilisation() const {
     return capacity_device_hours > 0 ? allocated_device_hours / capacity_device_hours : 0;

@@ -8,6 +8,7 @@
 #ifndef HET_SCHEDULER_FLEET_SPEC_H_
 #define HET_SCHEDULER_FLEET_SPEC_H_
 
+#include <compare>
 #include <cstdint>
 #include <utility>
 
@@ -20,6 +21,18 @@ inline constexpr int kMaxModels = 64;
 inline constexpr int32_t kMaxCpuMilli = 1'000'000'000;
 inline constexpr int32_t kMaxMemoryMib = 1'000'000'000;
 
+// What is free of one device.
+struct DeviceFree {
+  int32_t milli = 0;
+  int32_t memory_mib = 0;
+  // Where it sits: devices of one island are linked directly (NVLink, xGMI), those of one NUMA node
+  // without crossing sockets. Island 0: not linked.
+  int16_t island = 0;
+  int16_t numa = 0;
+  bool operator==(const DeviceFree&) const = default;
+  auto operator<=>(const DeviceFree&) const = default;
+};
+
 struct NodeSpec {
   int32_t cpu_milli = 0;
   int32_t memory_mib = 0;
@@ -28,7 +41,17 @@ struct NodeSpec {
   // Of each device; 0: not known, and no job is refused for it.
   int32_t device_memory_mib = 0;
   int32_t device_milli = kWholeDevice;  // less where devices are cut into fixed parts
+  // So many neighbours are linked directly, and so many sit on one NUMA node; 0: none is, all do.
+  int16_t devices_per_island = 0;
+  int16_t devices_per_numa = 0;
   bool operator==(const NodeSpec&) const = default;
+
+  // One that nobody uses.
+  DeviceFree Device(int number) const {
+    return {device_milli, device_memory_mib,
+            static_cast<int16_t>(devices_per_island > 1 ? number / devices_per_island + 1 : 0),
+            static_cast<int16_t>(devices_per_numa > 0 ? number / devices_per_numa : 0)};
+  }
 };
 
 struct JobSpec {

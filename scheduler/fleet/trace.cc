@@ -203,6 +203,10 @@ absl::StatusOr<Fleet> ParseNodes(absl::string_view csv, absl::string_view file) 
     if (node.devices > 0 && table.Text("model").empty()) return table.Error("model", "a model");
     node.model = fleet.models.Of(table.Text("model"));
     if (node.model >= kMaxModels) return table.Error("model", "at most 64 different models");
+    HET_ASSIGN_OR_RETURN(const int32_t island, table.Int("gpu_per_island", 0, kMaxDevices, 0));
+    HET_ASSIGN_OR_RETURN(const int32_t numa, table.Int("gpu_per_numa", 0, kMaxDevices, 0));
+    node.devices_per_island = static_cast<int16_t>(island);
+    node.devices_per_numa = static_cast<int16_t>(numa);
     HET_ASSIGN_OR_RETURN(const double cost, table.Number("cost_per_hour", 1e9, 0));
     HET_ASSIGN_OR_RETURN(const int32_t count,
                          table.Int("count", 1, static_cast<int32_t>(kMaxNodes), 1));

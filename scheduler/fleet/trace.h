@@ -5,7 +5,7 @@
 // gpu_spec,...") and het's own format (docs/fleet.md) are read:
 //
 //   nodes  sn or name, cpu_milli, memory_mib, gpu, model; optional: gpu_memory_mib, count,
-//          cost_per_hour
+//          cost_per_hour, gpu_per_island (neighbours linked directly), gpu_per_numa
 //   jobs   name, cpu_milli, memory_mib, num_gpu, gpu_milli; optional: gpu_spec (models, "A|B"),
 //          gpu_memory_mib, tenant, class (reserved, on-demand or batch), priority, and times in
 //          seconds: creation_time and deletion_time, or arrival_s and duration_s

@@ -85,6 +85,9 @@ absl::Status CutDevices(Fleet& fleet, const ModelCount& change) {
                        " parts on a node, at most ", kMaxDevices, " will do"));
     }
     node.devices *= change.count;
+    // Parts of a device are no further from each other than the device was from others.
+    node.devices_per_island = static_cast<int16_t>(node.devices_per_island * change.count);
+    node.devices_per_numa = static_cast<int16_t>(node.devices_per_numa * change.count);
     node.device_milli /= change.count;
     node.device_memory_mib /= change.count;
   }

@@ -3,6 +3,9 @@
 
 usage: simulate_test.py HETCTL SOURCE_DIR
 """
+import csv
+import decimal
+import io
 import json
 import os
 import signal
@@ -71,15 +74,60 @@ class Simulate(unittest.TestCase):
         for c in classes:
             self.assertEqual(c["arrived"], c["completed"] + c["running"] + c["waiting"] + c["impossible"])
 
+    def report(self, name, *args):
+        path = os.path.join(self.directory.name, name)
+        result = json.loads(self.output("--policy", "het", "--report", path, "-o", "json", *args))
+        with open(path, encoding="utf-8", newline="") as handle:
+            return result, handle.read()
+
     def test_the_report_adds_up(self):
-        report = os.path.join(self.directory.name, "report.csv")
-        result = json.loads(self.output("--policy", "het", "--report", report, "-o", "json"))
-        with open(report, encoding="ascii", newline="") as handle:
-            lines = handle.read().split("\r\n")
-        column = lines[0].split(",").index("ConsumedQuantity")
-        hours = sum(float(line.split(",")[column]) for line in lines[1:] if line)
+        result, text = self.report("report.csv", "--mtbf-hours", "100", "--repair-hours", "2")
+        shares, used, states = {}, decimal.Decimal(0), set()
+        for row in csv.DictReader(io.StringIO(text)):
+            key = (row["periodStart"], row["deviceId"])
+            for column in ("computeShare", "memoryShare"):
+                shares[key, column] = shares.get((key, column), 0) + decimal.Decimal(row[column])
+            states.add(row["state"])
+            if row["state"] == "Used":
+                used += decimal.Decimal(row["computeShare"]) * decimal.Decimal(row["sampleCoverage"])
+        self.assertEqual(set(shares.values()), {decimal.Decimal(1)})
+        self.assertLessEqual({"Used", "Free", "Stranded", "Unhealthy"}, states)
         tenants = sum(t["device_hours"] for t in result["seeds"][0]["tenants"].values())
-        self.assertAlmostEqual(hours, tenants, places=2)
+        self.assertAlmostEqual(float(used), tenants, delta=0.01 * tenants)
+
+    def test_the_report_comes_as_hetds_does(self):
+        _, focus = self.report("focus.csv", "--report-format", "focus-1.3")
+        self.assertIn("ConsumedUnit", focus.splitlines()[0])
+        _, lines = self.report("report.jsonl")
+        row = json.loads(lines.splitlines()[0])
+        self.assertIn("state", row)
+        with open(os.path.join(self.directory.name, "report.jsonl.json"), encoding="utf-8") as handle:
+            self.assertIn("simulated", json.load(handle)["generator"])
+        _, page = self.report("report.html")
+        self.assertIn("<html", page)
+        self.assertIn("simulated", page)
+        for name in ("focus.csv", "report.jsonl", "report.html"):
+            before = self.report(name)[1]
+            self.assertEqual(before, self.report(name)[1])
+
+    def test_several_devices_are_linked_ones_where_the_trace_tells(self):
+        nodes = self.file("linked.csv", "name,cpu_milli,memory_mib,gpu,model,count,gpu_per_island,gpu_per_numa\n"
+                                        "n,32000,128000,8,G2,4,2,4\n")
+        pairs = self.file("pairs.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n" + "".join(
+            f"j{i:03},100,100,{1 + i % 2},1000\n" for i in range(60)))
+        for policy in ("best-fit", "fgd", "het"):
+            run = self.run_hetctl("--policy", policy, "--arrival", "0.8", "-o", "json", nodes=nodes, jobs_file=pairs)
+            multi = json.loads(run.stdout)["seeds"][0]["multi_device"]
+            self.assertGreater(multi["placed"], 0)
+            self.assertGreaterEqual(multi["linked"], 0.7 * multi["placed"], policy)
+
+    def test_an_impossible_job_is_reported_and_never_waits(self):
+        path = self.file("big.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli,arrival_s,duration_s\n"
+                                    "big,1000,1000,9,1000,0,10\nsmall,1000,1000,1,500,1,10\n")
+        run = self.run_hetctl("-o", "json", jobs_file=path)
+        seed = json.loads(run.stdout)["seeds"][0]
+        self.assertEqual(seed["impossible_jobs"], ["big"])
+        self.assertEqual(seed["classes"]["on-demand"]["completed"], 1)
 
     def test_more_nodes_wait_less(self):
         before = json.loads(self.output("--load", "2", "-o", "json"))["mean"]["wait_mean_s"]
@@ -102,6 +150,10 @@ class Simulate(unittest.TestCase):
         bad = self.file("bad.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1,1,1,2000\n")
         backwards = self.file("back.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\na,1,1,1,9,9,3\n")
         empty = self.file("empty.csv", "sn,cpu_milli,memory_mib,gpu,model\n")
+        bare = self.file("bare.csv", "name,cpu_milli,memory_mib,gpu,model\na,1000,1000,0,\n")
+        huge = self.file("huge.csv", "name,cpu_milli,memory_mib,gpu,model,gpu_memory_mib\na,1,1,1,X,99999999999999999999\n")
+        many = self.file("many_nodes.csv", "name,cpu_milli,memory_mib,gpu,model,count\na,1,1,1,X,999999999\n")
+        late = self.file("late.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli,arrival_s\na,1,1,1,1,nan\n")
         for args, kwargs, expected in (
                 ([], {"jobs_file": bad}, "bad.csv:2: gpu_milli"),
                 ([], {"jobs_file": backwards}, "back.csv:2: deletion_time"),
@@ -113,6 +165,13 @@ class Simulate(unittest.TestCase):
                 (["--remove-nodes", "T4=99"], {}, "4 are there"),
                 (["--cut", "G2=99"], {}, "at most 32"),
                 (["--quota", "nobody=1"], {}, "nobody"),
+                (["--report", "report.txt"], {}, ".csv, .jsonl or .html"),
+                (["--report", "r.csv", "--seeds", "1-2"], {}, "one seed"),
+                ([], {"nodes": huge}, "huge.csv:2: gpu_memory_mib"),
+                ([], {"nodes": many}, "many_nodes.csv:2: count"),
+                ([], {"jobs_file": late}, "late.csv:2: arrival_s"),
+                (["--arrival", "1.3"], {"nodes": bare}, "no devices"),
+                ([], {"nodes": bare}, "no devices"),
                 (["--arrival", "1.3", "--window", "0"], {}, "window")):
             run = self.run_hetctl(*args, **kwargs)
             self.assertNotEqual(run.returncode, 0, expected)

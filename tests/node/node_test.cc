@@ -90,6 +90,46 @@ class NodeTest : public testing::Test {
   ProcessId process_;
 };
 
+// ---- placement ----
+
+TEST_F(NodeTest, ChoosesDevicesAndKeepsWhyThroughALossOfPower) {
+  const Json slice = {{"devices", 2}, {"sharePercent", 40}, {"memoryBytes", kGiB}};
+  const Json answer =
+      Ask("Acquire", {{"slices", {slice}}, {"holder", "manual"}, {"confirm", true}});
+  ASSERT_TRUE(Ok(answer)) << PrintJson(answer);
+  const Json& leases = answer["parameters"]["leases"];
+  ASSERT_EQ(leases.size(), 2u);
+  EXPECT_NE(leases[0]["device"], leases[1]["device"]);
+  const std::string why = leases[0]["placement"];
+  EXPECT_THAT(why, HasSubstr("policy het"));
+  Kill(/*power_lost=*/true);
+  ASSERT_TRUE(Start());
+  ASSERT_EQ(Leases(), 2u);
+  for (const auto& [id, lease] : node_->book().leases()) EXPECT_EQ(lease.slice.placement, why);
+  // Another goes beside one of them, not to an untouched device.
+  Json one = slice;
+  one["devices"] = 1;
+  const Json beside = Ask("Acquire", {{"slices", {one}}, {"holder", "manual"}, {"confirm", true}});
+  ASSERT_TRUE(Ok(beside)) << PrintJson(beside);
+  const Json& device = beside["parameters"]["leases"][0]["device"];
+  EXPECT_TRUE(device == leases[0]["device"] || device == leases[1]["device"]) << PrintJson(beside);
+}
+
+TEST_F(NodeTest, RefusesDevicesThatAreNotThere) {
+  const auto ask = [this](Json slice) {
+    slice["sharePercent"] = 40;
+    slice["memoryBytes"] = kGiB;
+    return Ask("Acquire", {{"slices", {slice}}, {"holder", "manual"}, {"confirm", true}});
+  };
+  const Json many = ask({{"devices", 32}});
+  EXPECT_EQ(many["error"], "org.het.v1.NoCapacity");
+  EXPECT_TRUE(many["parameters"]["neverFits"]);
+  EXPECT_EQ(ask({{"devices", 33}})["error"], "org.het.v1.Invalid");
+  EXPECT_EQ(ask({{"devices", 1}, {"device", "gpu-0"}})["error"], "org.het.v1.Invalid");
+  EXPECT_EQ(ask({{"devices", 1}, {"kind", "npu"}})["error"], "org.het.v1.NotFound");
+  EXPECT_EQ(Leases(), 0u);
+}
+
 // ---- transactions ----
 
 TEST_F(NodeTest, ConfirmsATransactionOfSeveralCallsAtOnce) {

@@ -20,6 +20,8 @@ namespace {
 
 struct AcquireOptions {
   std::vector<std::string> devices, shares, memories, names;
+  uint32_t count = 0;  // devices that hetd chooses
+  std::string kind;
   std::string policy = "guaranteed", priority = "normal", tenant, job, ttl, isolation, model,
               objective = "throughput", wait = "0s";
   ModelLoad load;
@@ -86,6 +88,17 @@ absl::StatusOr<std::vector<SliceRequest>> Slices(const AcquireOptions& options) 
     HET_ASSIGN_OR_RETURN(slices[i].memory_bytes, ParseBytes(pick(options.memories, i)));
   }
   for (const std::string& name : options.names) slices.emplace_back().name = name;
+  if (options.count == 0) return slices;
+  if (options.shares.size() != 1 || options.memories.size() != 1) {
+    return absl::InvalidArgumentError("--devices needs one --share and one --memory, of each");
+  }
+  SliceRequest& chosen = slices.emplace_back();
+  chosen.devices = options.count;
+  chosen.kind = options.kind;
+  chosen.policy = policy;
+  chosen.priority = priority;
+  HET_ASSIGN_OR_RETURN(chosen.share, ParseShare(options.shares.front()));
+  HET_ASSIGN_OR_RETURN(chosen.memory_bytes, ParseBytes(options.memories.front()));
   return slices;
 }
 
@@ -102,7 +115,7 @@ int AcquireSlices(const Globals& globals, const AcquireOptions& options) {
   auto client = Connect(globals);
   if (!client.ok()) return Fail(client.status());
   for (SliceRequest& slice : request.slices) {
-    if (!slice.name.empty()) continue;
+    if (!slice.name.empty() || slice.devices > 0) continue;
     const auto device = FindDevice(**client, slice.device);
     if (!device.ok()) return Fail(device.status());
     slice.device = device->info.uuid;
@@ -231,9 +244,17 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   auto* device =
       acquire->add_option("--device", options->devices,
                           "device id, its beginning, or backend (may be repeated: all or none)");
-  acquire->add_option("--share", options->shares, "percent of its compute, such as 30")
-      ->needs(device);
-  acquire->add_option("--memory", options->memories, "bytes, such as 1GiB")->needs(device);
+  acquire->add_option("--share", options->shares, "percent of its compute, such as 30");
+  acquire->add_option("--memory", options->memories, "bytes, such as 1GiB");
+  auto* count =
+      acquire
+          ->add_option("--devices", options->count,
+                       "a slice on each of so many devices that hetd chooses, alike and near each "
+                       "other (hetctl describe lease says why)")
+          ->excludes(device)
+          ->check(CLI::Range(1u, kMostDevicesPerRequest));
+  acquire->add_option("--kind", options->kind, "with --devices: cpu, gpu, npu or accelerator")
+      ->needs(count);
   acquire->add_option("--slice", options->names, "a named slice (may be repeated)");
   acquire->add_option("--policy", options->policy, "guaranteed, capped or best_effort");
   acquire->add_option("--priority", options->priority, "high, normal or batch");
@@ -249,7 +270,7 @@ void RegisterLease(CLI::App& app, Globals& globals) {
   auto* model =
       acquire->add_option("--model", options->model,
                           "a model file: hetd plans against what is free and leases every stage");
-  model->excludes(device);
+  model->excludes(device)->excludes(count);
   acquire->add_option("--objective", options->objective, "throughput or latency")
       ->needs(model)
       ->check(CLI::IsMember({"throughput", "latency"}));
@@ -259,8 +280,10 @@ void RegisterLease(CLI::App& app, Globals& globals) {
       ->needs(model);
   acquire->add_option("--batch", options->load.sequences, "sequences at once")->needs(model);
   acquire->callback([&globals, options] {
-    if (options->model.empty() && options->devices.empty() && options->names.empty()) {
-      throw CLI::RequiredError("--device with --share and --memory, or --slice, or --model");
+    if (options->model.empty() && options->devices.empty() && options->names.empty() &&
+        options->count == 0) {
+      throw CLI::RequiredError(
+          "--device or --devices with --share and --memory, or --slice, or --model");
     }
     options->load.rows = options->load.sequences;
     globals.run = [&globals, options] {

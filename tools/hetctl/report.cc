@@ -15,11 +15,11 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/status.h"
-#include "report/page.h"
 #include "report/table.h"
 #include "report/timestamp.h"
 #include "tools/hetctl/connect.h"
 #include "tools/hetctl/fetch_report.h"
+#include "tools/hetctl/report_file.h"
 
 namespace het::hetctl {
 namespace {
@@ -108,33 +108,20 @@ absl::StatusOr<report::Report> Fetch(const Globals& globals, const ReportOptions
 }
 
 int Deliver(const report::Report& report, const ReportOptions& options) {
-  absl::StatusOr<std::string> content = absl::UnknownError("");
-  std::string format = options.format;
-  if (options.encoding == "html") {
-    content = report::WritePage(report);
-    format = "page";
-  } else {
-    const auto columns = report::ParseFormat(options.format);
-    if (!columns.ok()) return Fail(columns.status());
-    content = report::WriteTable(
-        report, *columns,
-        options.encoding == "csv" ? report::Encoding::kCsv : report::Encoding::kJsonLines);
-  }
-  if (!content.ok()) return Fail(content.status());
+  const auto file = MakeReportFile(report, options.format, options.encoding);
+  if (!file.ok()) return Fail(file.status());
   if (options.file.empty()) {
-    if (std::fwrite(content->data(), 1, content->size(), stdout) != content->size() ||
+    if (std::fwrite(file->content.data(), 1, file->content.size(), stdout) !=
+            file->content.size() ||
         std::fflush(stdout) != 0) {
       return Fail(ErrnoStatus(errno, "cannot write the report"));
     }
     return kExitOk;
   }
-  const size_t rows = report.rows.size() * (format == "focus-1.3" ? 2 : 1);
-  const std::string sidecar =
-      PrintJson(report::Sidecar(report, format, options.encoding, rows, *content), 2) + "\n";
-  absl::Status written = WriteFileAtomically(options.file, *content);
-  if (written.ok()) written = WriteFileAtomically(options.file + ".json", sidecar);
-  if (!written.ok()) return Fail(written);
-  std::fprintf(stderr, "%zu rows in %s, described by %s.json\n", rows, options.file.c_str(),
+  if (const absl::Status written = WriteReportFile(*file, options.file); !written.ok()) {
+    return Fail(written);
+  }
+  std::fprintf(stderr, "%zu rows in %s, described by %s.json\n", file->rows, options.file.c_str(),
                options.file.c_str());
   return kExitOk;
 }

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "scheduler/fleet/what_if.h"
 #include "tools/hetctl/command.h"
+#include "tools/hetctl/report_file.h"
 
 namespace het::hetctl {
 
@@ -131,8 +132,12 @@ absl::Status RunSeed(const SimulateOptions& options, const Inputs& inputs, uint6
                          fleet::Simulate(inputs.machines, inputs.jobs, simulator, report,
                                          [] { return simulate_interrupted == 0; }));
     if (report) {
-      HET_RETURN_IF_ERROR(WriteFileAtomically(
-          options.report, AllocationReport(inputs.machines, inputs.jobs.tenants, result)));
+      HET_ASSIGN_OR_RETURN(const report::Report rows,
+                           FleetReport(inputs.machines, inputs.jobs.tenants, result));
+      HET_ASSIGN_OR_RETURN(const std::string encoding, ReportEncodingOf(options.report));
+      HET_ASSIGN_OR_RETURN(const ReportFile file,
+                           MakeReportFile(rows, options.report_format, encoding));
+      HET_RETURN_IF_ERROR(WriteReportFile(file, options.report));
       result.stays.clear();
       result.jobs.clear();
     }
@@ -180,6 +185,13 @@ int Simulate(const Globals& globals, const SimulateOptions& options) {
        inputs->seeds.size() > 1)) {
     return Fail(absl::InvalidArgumentError(
         "--report: is of one run in time: one policy, one load, one seed, no --arrival"));
+  }
+  if (!options.report.empty()) {
+    const auto encoding = ReportEncodingOf(options.report);
+    if (!encoding.ok()) return Fail(encoding.status());
+    if (*encoding == "html" && options.report_format != "native") {
+      return Fail(absl::InvalidArgumentError("--report-format is for .csv and .jsonl files"));
+    }
   }
   const auto scenarios = RunAll(options, *inputs);
   if (!scenarios.ok()) return Fail(scenarios.status());
@@ -234,7 +246,10 @@ void RegisterSimulate(CLI::App& app, Globals& globals) {
   command->add_flag("--no-preempt", options->no_preempt, "nobody is displaced");
   command->add_option("--until", options->until_s, "stop at this second of the trace")
       ->check(CLI::Range(0.0, 1e12));
-  command->add_option("--report", options->report, "write the allocation report to this file");
+  command->add_option("--report", options->report,
+                      "write the allocation report to this .csv, .jsonl or .html file");
+  command->add_option("--report-format", options->report_format, "its columns")
+      ->check(CLI::IsMember({"native", "focus-1.3"}));
   command->add_option("--requests", options->requests,
                       "LLM requests instead of jobs: Azure's CSV or Mooncake's JSON lines");
   command->add_option("--node", options->node, "with --requests: a profile of simulated devices");
@@ -248,6 +263,11 @@ void RegisterSimulate(CLI::App& app, Globals& globals) {
                       "seconds to the first token, to be good");
   command->add_option("--tbt-limit", options->tbt_limit_ms,
                       "milliseconds between tokens, to be good");
+  command
+      ->add_option("--prefill-chunk", options->prefill_chunk,
+                   "prompt tokens in one pass, beside a decode step; 0: whole prompts (default: "
+                   "what suits each deployment best)")
+      ->check(CLI::Range(0, 1'000'000));
   command->add_option("--price", options->prices, "DEVICE=PER_HOUR, for the cost of tokens");
   command->add_option("-o,--output", options->format, "table, json, csv or html")
       ->check(CLI::IsMember({"table", "json", "csv", "html"}));

@@ -5,11 +5,13 @@
 
 #include <csignal>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
+#include "report/allocation.h"
 #include "scheduler/fleet/overload.h"
 #include "scheduler/fleet/simulator.h"
 
@@ -29,12 +31,14 @@ struct SimulateOptions {
   double mtbf_hours = 0, repair_hours = 4;
   std::vector<std::string> quotas;  // "tenant=devices"
   bool no_preempt = false;
-  std::string report;  // file for the allocation report
+  std::string report;  // file for the allocation report; its ending is the encoding
+  std::string report_format = "native";
   // A request trace on one node instead of jobs on a fleet.
   std::string requests, node, model;
   std::vector<std::string> prices;  // "device=per hour"
   double rate = 0;                  // of the trace; 0: 80 % of what the node can do
   double ttft_limit_s = 10, tbt_limit_ms = 500;
+  std::optional<int32_t> prefill_chunk;  // tokens in a pass; 0: whole prompts
 };
 
 // Set by SIGINT and SIGTERM: runs end early and report what they have.
@@ -74,9 +78,12 @@ std::string ScenariosToHtml(const SimulateSubject& subject, const std::vector<Sc
 // Replays options.requests and prints the deployments side by side; format is "table" or "json".
 absl::Status SimulateLlm(const SimulateOptions& options, const std::string& format);
 
-// Hourly rows of who held how much of which devices; CSV (RFC 4180).
-std::string AllocationReport(const fleet::Fleet& fleet, const fleet::Names& tenants,
-                             const fleet::SimulatorResult& result);
+// The run's allocation report, as hetd's (docs/report.md): one row per hour, device, state and job.
+// Hours count from the trace's zero, which is written as 1970. Jobs use what they hold, so nothing
+// is HeldIdle; free is what some job of the load could have, stranded what none could.
+// InvalidArgument for more than 2 million device-hours.
+absl::StatusOr<report::Report> FleetReport(const fleet::Fleet& fleet, const fleet::Names& tenants,
+                                           const fleet::SimulatorResult& result);
 
 }  // namespace het::hetctl
 

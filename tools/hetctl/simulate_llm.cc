@@ -38,6 +38,12 @@ constexpr int64_t kReservedBytes = int64_t{512} << 20;  // of each slice, for wh
 constexpr double kPlannedBatch = 32;                    // sequences of a decode step
 constexpr size_t kSaturationSample = 2000;              // requests
 constexpr size_t kMaxPartitionedDevices = 6;            // 203 ways to part them
+// Of prefill; 0: whole prompts. Each deployment uses what suits it best.
+constexpr int32_t kChunks[] = {0, 64, 128, 256, 512, 1024};
+constexpr int32_t kGroups[] = {8, 16, 32, 64, 256};
+constexpr size_t kTuningRequests = 3000;  // that these are chosen on
+constexpr int32_t kSaturatedChunks[] = {0, 256,
+                                        1024};  // tried for what a deployment can do at most
 
 struct Model {
   std::string name;
@@ -153,13 +159,25 @@ std::string PlanText(const LlmReplica& replica) {
   return text;
 }
 
+std::string TextOf(const std::vector<LlmReplica>& replicas) {
+  std::string text;
+  for (const LlmReplica& replica : replicas)
+    absl::StrAppend(&text, text.empty() ? "" : " | ", PlanText(replica));
+  return text;
+}
+
 struct Deployment {
   std::string name;
   std::vector<LlmReplica> replicas;
-  std::string text;      // what runs where, or why it does not
-  double saturated = 0;  // output tokens/s of the sample
+  std::vector<std::vector<LlmReplica>> ways;  // to share memory between layers and KV
+  std::string text;                           // what runs where, or why it does not
+  double saturated = 0;                       // output tokens/s of the sample
+  int32_t chunk = 0;                          // tokens of prefill in a pass; 0: whole prompts
+  int32_t group = 0;                          // sequences of a group at most
   LlmReplayResult result;
 };
+
+bool NotInterrupted() { return simulate_interrupted == 0; }
 
 using Planner = absl::StatusOr<Plan> (*)(const Instance&);
 absl::StatusOr<Plan> Planned(const Instance& instance) { return scheduler::MakePlan(instance); }
@@ -167,8 +185,8 @@ absl::StatusOr<Plan> Planned(const Instance& instance) { return scheduler::MakeP
 class Comparison {
  public:
   Comparison(const simulated::Profile& node, const Model& model,
-             const std::vector<LlmRequest>& requests)
-      : model_(model), requests_(requests) {
+             const std::vector<LlmRequest>& requests, std::vector<int32_t> chunks)
+      : model_(model), requests_(requests), chunks_(std::move(chunks)) {
     for (const DeviceModel& device : node.devices) devices_.push_back(&device);
     load_.model = &model_;
     for (const LlmRequest& request : requests) {
@@ -203,10 +221,16 @@ class Comparison {
   }
 
   double Saturated(const std::vector<LlmReplica>& replicas) const {
-    fleet::LlmReplayOptions options;
-    options.saturate = true;
-    const LlmReplayResult result = ReplayLlm(sample_, replicas, options);
-    return result.refused == 0 ? result.output_tokens_per_s : 0;
+    double best = 0;
+    for (const int32_t chunk : chunks_) {
+      fleet::LlmReplayOptions options;
+      options.saturate = true;
+      options.chunk_tokens = chunk;
+      options.go_on = NotInterrupted;
+      const LlmReplayResult result = ReplayLlm(sample_, replicas, options);
+      if (result.refused == 0) best = std::max(best, result.output_tokens_per_s);
+    }
+    return best;
   }
 
   // A chain per group of slices; of the ways to share memory between layers and KV, the one with
@@ -229,14 +253,19 @@ class Comparison {
     return best;
   }
 
+  static bool Alike(const std::vector<LlmReplica>& a, const std::vector<LlmReplica>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+      return x.kv_tokens == y.kv_tokens && PlanText(x) == PlanText(y);
+    });
+  }
+
   void Consider(std::vector<LlmReplica> replicas, Deployment& best) const {
+    if (best.ways.empty() || !Alike(best.ways.back(), replicas)) best.ways.push_back(replicas);
     const double saturated = Saturated(replicas);
     if (saturated <= best.saturated) return;
     best.saturated = saturated;
     best.replicas = std::move(replicas);
-    best.text.clear();
-    for (const LlmReplica& replica : best.replicas)
-      absl::StrAppend(&best.text, best.text.empty() ? "" : " | ", PlanText(replica));
+    best.text = TextOf(best.replicas);
   }
 
   Deployment OnePerDevice() const {
@@ -296,6 +325,7 @@ class Comparison {
 
   const Model& model_;
   const std::vector<LlmRequest>& requests_;
+  const std::vector<int32_t> chunks_;
   std::vector<const DeviceModel*> devices_;
   Load load_;
   std::vector<LlmRequest> sample_;
@@ -323,10 +353,46 @@ absl::StatusOr<double> NodePrice(const simulated::Profile& node,
   return sum;
 }
 
+// With the memory, the prefill and the batch that bring it the most goodput on the first requests,
+// and of equals the shortest tail: the same choices for every deployment.
+void ReplayBest(const std::vector<LlmRequest>& requests, fleet::LlmReplayOptions options,
+                const std::vector<int32_t>& chunks, Deployment& d) {
+  options.go_on = NotInterrupted;
+  const std::vector<LlmRequest> first(
+      requests.begin(),
+      requests.begin() + static_cast<std::ptrdiff_t>(std::min(requests.size(), kTuningRequests)));
+  fleet::LlmReplayOptions best = options;
+  double goodput = -1, tail = 0;
+  for (const std::vector<LlmReplica>& way : d.ways) {
+    for (const int32_t chunk : chunks) {
+      for (const int32_t group : kGroups) {
+        if (goodput >= 0 && !NotInterrupted()) continue;
+        options.chunk_tokens = chunk;
+        options.max_group = group;
+        const LlmReplayResult result = ReplayLlm(first, way, options);
+        if (result.goodput_tokens_per_s < goodput ||
+            (result.goodput_tokens_per_s == goodput && result.tbt_p99_s >= tail)) {
+          continue;
+        }
+        goodput = result.goodput_tokens_per_s;
+        tail = result.tbt_p99_s;
+        d.replicas = way;
+        best = options;
+      }
+    }
+  }
+  d.text = TextOf(d.replicas);
+  d.chunk = best.chunk_tokens;
+  d.group = best.max_group;
+  d.result = ReplayLlm(requests, d.replicas, best);
+}
+
 Json ToJson(const Deployment& d, double best, double price) {
   const LlmReplayResult& r = d.result;
   Json json = {{"deployment", d.name},
                {"runs", d.text},
+               {"prefill_chunk", d.chunk},
+               {"most_sequences", d.group},
                {"saturated_tokens_per_s", d.saturated},
                {"tokens_per_s", r.output_tokens_per_s},
                {"goodput_tokens_per_s", r.goodput_tokens_per_s},
@@ -344,9 +410,9 @@ Json ToJson(const Deployment& d, double best, double price) {
 }
 
 void PrintTable(const std::vector<Json>& rows, double price) {
-  std::printf("%-20s %10s %10s %6s %6s %9s %9s %9s %9s %9s  %s\n", "DEPLOYMENT", "SATURATED",
+  std::printf("%-20s %10s %10s %6s %6s %9s %9s %9s %9s %9s %6s  %s\n", "DEPLOYMENT", "SATURATED",
               "GOODPUT", "UTIL", "GOOD", "TTFT P50", "TTFT P99", "TBT P50", "TBT P99", "COST/M",
-              "RUNS");
+              "CHUNK", "RUNS");
   for (const Json& row : rows) {
     const std::string cost =
         row.contains("cost_per_million_tokens")
@@ -354,12 +420,13 @@ void PrintTable(const std::vector<Json>& rows, double price) {
             : "-";
     const auto get = [&row](const char* key) { return row[key].get<double>(); };
     std::printf(
-        "%-20s %8.0f/s %8.0f/s %4.0f %% %4.0f %% %7.2f s %7.2f s %6.0f ms %6.0f ms %9s  %s\n",
+        "%-20s %8.0f/s %8.0f/s %4.0f %% %4.0f %% %7.2f s %7.2f s %6.0f ms %6.0f ms %9s %6s  %s\n",
         row["deployment"].get<std::string>().c_str(), get("saturated_tokens_per_s"),
         get("goodput_tokens_per_s"), 100 * get("utilisation"), 100 * get("good_share"),
         row["ttft_s"]["p50"].get<double>(), row["ttft_s"]["p99"].get<double>(),
         1e3 * row["tbt_s"]["p50"].get<double>(), 1e3 * row["tbt_s"]["p99"].get<double>(),
-        cost.c_str(), row["runs"].get<std::string>().c_str());
+        cost.c_str(), row["prefill_chunk"] == 0 ? "whole" : PrintJson(row["prefill_chunk"]).c_str(),
+        row["runs"].get<std::string>().c_str());
   }
   std::printf(
       "simulated; tokens are output tokens; utilisation: goodput over the most that any deployment "
@@ -382,7 +449,11 @@ absl::Status SimulateLlm(const SimulateOptions& options, const std::string& form
   HET_ASSIGN_OR_RETURN(const simulated::Profile node, simulated::LoadProfile(options.node));
   HET_ASSIGN_OR_RETURN(const Model model, LoadModel(options.model));
   HET_ASSIGN_OR_RETURN(const double price, NodePrice(node, options.prices));
-  std::vector<Deployment> deployments = Comparison(node, model, requests).All();
+  std::vector<int32_t> chunks(std::begin(kChunks), std::end(kChunks));
+  std::vector<int32_t> saturated_chunks(std::begin(kSaturatedChunks), std::end(kSaturatedChunks));
+  if (options.prefill_chunk) chunks = saturated_chunks = {*options.prefill_chunk};
+  std::vector<Deployment> deployments =
+      Comparison(node, model, requests, std::move(saturated_chunks)).All();
   double best = 0;
   for (const Deployment& d : deployments) best = std::max(best, d.saturated);
   if (best <= 0) {
@@ -399,7 +470,7 @@ absl::Status SimulateLlm(const SimulateOptions& options, const std::string& form
   replay.tbt_limit_s = options.tbt_limit_ms / 1e3;
   std::vector<Json> rows;
   for (Deployment& d : deployments) {
-    if (!d.replicas.empty()) d.result = ReplayLlm(requests, d.replicas, replay);
+    if (!d.replicas.empty()) ReplayBest(requests, replay, chunks, d);
     rows.push_back(ToJson(d, best, price));
   }
   if (format == "json") {
@@ -408,6 +479,7 @@ absl::Status SimulateLlm(const SimulateOptions& options, const std::string& form
                                        {"simulated", true},
                                        {"requests", requests.size()},
                                        {"rate", rate},
+                                       {"interrupted", simulate_interrupted != 0},
                                        {"deployments", rows}})
                             .c_str());
     return absl::OkStatus();
@@ -418,6 +490,7 @@ absl::Status SimulateLlm(const SimulateOptions& options, const std::string& form
       model.name.c_str(), node.name.c_str(), requests.size(), rate, tokens / span * rate,
       options.ttft_limit_s, options.tbt_limit_ms);
   PrintTable(rows, price);
+  if (!NotInterrupted()) std::fprintf(stderr, "hetctl: interrupted; this is what there was\n");
   return absl::OkStatus();
 }
 

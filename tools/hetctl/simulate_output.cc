@@ -2,8 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
-#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -13,8 +11,6 @@ namespace het::hetctl {
 namespace {
 
 using fleet::SimulatorResult;
-
-constexpr double kHour = 3600;
 
 // The figures of a run in time, in the order of every table.
 struct Figure {
@@ -150,22 +146,20 @@ Json OverloadToJson(const Scenario& scenario) {
   Json seeds = Json::array();
   for (size_t i = 0; i < scenario.overload.size(); ++i) {
     const fleet::OverloadResult& r = scenario.overload[i];
-    seeds.push_back({{"seed", scenario.seeds[i]},
-                     {"unallocated_gpu_share", r.UnallocatedShare()},
-                     {"arrived", r.arrived},
-                     {"placed", r.placed},
-                     {"refused", r.refused}});
+    seeds.push_back(
+        {{"seed", scenario.seeds[i]},
+         {"unallocated_gpu_share", r.UnallocatedShare()},
+         {"arrived", r.arrived},
+         {"placed", r.placed},
+         {"multi_device",
+          {{"placed", r.multi}, {"linked", r.multi_linked}, {"one_numa", r.multi_one_numa}}},
+         {"refused", r.refused}});
   }
   const Estimate mean = OverloadEstimate(scenario);
   return {{"policy", scenario.policy},
           {"seeds", seeds},
           {"mean", mean.mean},
           {"plus_minus_95", mean.plus_minus}};
-}
-
-std::string HourText(double seconds) {
-  // Traces have no calendar: hours count from its zero.
-  return absl::StrFormat("PT%dH", static_cast<int64_t>(std::floor(seconds / kHour)));
 }
 
 }  // namespace
@@ -250,38 +244,6 @@ Json ScenariosToJson(const SimulateSubject& subject, const std::vector<Scenario>
     if (simulate_interrupted != 0) list.back()["interrupted"] = true;
   }
   return list.size() == 1 ? list[0] : list;
-}
-
-std::string AllocationReport(const fleet::Fleet& fleet, const fleet::Names& tenants,
-                             const SimulatorResult& result) {
-  // Device-hours by hour, tenant, class, model and whether they were borrowed.
-  using Key = std::tuple<int64_t, int, int, int, bool>;
-  std::map<Key, double> used;
-  for (const fleet::Stay& stay : result.stays) {
-    const fleet::Job& job = result.jobs[static_cast<size_t>(stay.job)];
-    const double devices = static_cast<double>(job.spec.TotalMilli()) / fleet::kWholeDevice;
-    if (devices <= 0) continue;
-    for (double at = stay.begin_s; at < stay.end_s;) {
-      const double hour = std::floor(at / kHour);
-      const double until = std::min(stay.end_s, (hour + 1) * kHour);
-      used[{static_cast<int64_t>(hour), job.tenant, static_cast<int>(job.job_class),
-            fleet.nodes[static_cast<size_t>(stay.node)].model, stay.borrowed}] +=
-          devices * (until - at) / kHour;
-      at = until;
-    }
-  }
-  std::string csv =
-      "ChargePeriodStart,ChargePeriodEnd,SubAccountName,ChargeCategory,ConsumedQuantity,"
-      "ConsumedUnit,x_Model,x_Class,x_State\r\n";
-  for (const auto& [key, hours] : used) {
-    const auto& [hour, tenant, job_class, model, borrowed] = key;
-    const auto begin = static_cast<double>(hour) * kHour;
-    absl::StrAppend(&csv, HourText(begin), ",", HourText(begin + kHour), ",", tenants[tenant],
-                    ",Usage,", absl::StrFormat("%.6f", hours), ",GPU-Hours,", fleet.models[model],
-                    ",", fleet::JobClassName(static_cast<fleet::JobClass>(job_class)), ",",
-                    borrowed ? "Borrowed" : "Used", "\r\n");
-  }
-  return csv;
 }
 
 }  // namespace het::hetctl
