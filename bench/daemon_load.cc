@@ -495,10 +495,30 @@ void IdleAndStopped(Report& report) {
   report.Add(Goal{"p99 of acquire beside 100 stopped clients, ratio", ratio, 1.2});
 }
 
+constexpr struct {
+  const char* name;
+  void (*run)(Report&);
+} kParts[] = {{"transactions", Transactions},
+              {"memory", WithoutDisk},
+              {"listings", Listings},
+              {"restarts", Restarts},
+              {"crowd", IdleAndStopped}};
+
 int Main(int argc, char** argv) {
+  std::string only;
+  if (argc > 1 && argv[1][0] != '-') {
+    only = argv[1];
+    argv[1] = argv[0];
+    --argc;
+    ++argv;
+  }
   bool json = false;
-  if (!WantsJson(argc, argv, &json)) {
-    fprintf(stderr, "usage: daemon_load [-o table|json]\n");
+  const bool known =
+      only.empty() || std::any_of(std::begin(kParts), std::end(kParts),
+                                  [&](const auto& part) { return only == part.name; });
+  if (!known || !WantsJson(argc, argv, &json)) {
+    fprintf(stderr,
+            "usage: daemon_load [transactions|memory|listings|restarts|crowd] [-o table|json]\n");
     return 2;
   }
   rlimit limit = {};
@@ -506,11 +526,9 @@ int Main(int argc, char** argv) {
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   Report report("daemon_load");
-  Transactions(report);
-  WithoutDisk(report);
-  Listings(report);
-  Restarts(report);
-  IdleAndStopped(report);
+  for (const auto& part : kParts) {
+    if (only.empty() || only == part.name) part.run(report);
+  }
   report.Print(json);
   return 0;
 }

@@ -1,7 +1,7 @@
 # What `cmake --install` puts where; packaging/debian divides it into packages. libhet and the OpenCL layer install
 # themselves (runtime/, interpose/opencl/).
 set(programs "")
-foreach(program hetd hetctl het-probe het-exporter hetllm)
+foreach(program hetd hetctl het-probe het-worker het-exporter hetllm)
   if(TARGET ${program})
     list(APPEND programs ${program})
   endif()
@@ -17,9 +17,12 @@ install(FILES ${packaging}/hetd.tmpfiles DESTINATION lib/tmpfiles.d RENAME hetd.
 install(FILES ${packaging}/hetd.catalog DESTINATION lib/systemd/catalog)
 
 install(FILES ${CMAKE_SOURCE_DIR}/docs/man/hetd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
-foreach(page hetctl het-probe het-exporter hetllm)
+foreach(page hetctl het-probe het-worker het-exporter hetllm)
   install(FILES ${CMAKE_SOURCE_DIR}/docs/man/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endforeach()
+
+# SPIR-V of the portable kernels, where the build had the tools to make it (tools/spirv).
+install(DIRECTORY ${CMAKE_BINARY_DIR}/lib/het/spirv DESTINATION lib/het OPTIONAL FILES_MATCHING PATTERN "*.spv" PATTERN "*.cl")
 
 # The completions are what this hetctl says of itself.
 set(completions ${CMAKE_BINARY_DIR}/generated/completions)

@@ -53,6 +53,8 @@ class Arbiters {
   // Takes every seat of a process that has ended.
   void Reap(const ProcessId& process);
   bool HasSeats(const ProcessId& process) const { return seats_.contains(process); }
+  // Some lease has, or had, a process attached.
+  bool AnyAttached() const { return !entries_.empty(); }
   bool empty() const { return hosts_.empty(); }
   void Beat();
 

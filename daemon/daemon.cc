@@ -79,9 +79,11 @@ Daemon::Daemon(DaemonOptions options, InstanceLock lock, std::unique_ptr<Store> 
       environment_(std::make_unique<RealEnvironment>(&loop_.loop, watch_)),
       node_(*environment_, *store_, options_.discovery, options_.config, Overlay()),
       health_(&loop_.loop, HealthOptions(), node_.discovery(), [this] { node_.OverlayChanged(); }),
-      housekeeping_(&loop_.loop, {node_.ledger(), node_.book(), node_.arbiters(), Clock::Real(),
-                                  node_.statistics(), options_.state_dir,
-                                  [this] { (void)store_->FindMeasurement(""); }}),
+      housekeeping_(
+          &loop_.loop,
+          {node_.ledger(), node_.book(), node_.arbiters(), Clock::Real(), node_.statistics(),
+           options_.state_dir, [this] { (void)store_->FindMeasurement(""); },
+           [this](const std::string& device) { return health_.PowerWatts(device); }}),
       server_(&loop_.loop, node_.handler(), options_.config.limits.server) {
   node_.ObserveWith({[this](const Caller& caller, const Json& parameters) {
                        return housekeeping_.Report(caller, parameters);

@@ -135,6 +135,12 @@ void Health::OnReturn(const std::string& backend) {
   discovery_.Scan();
 }
 
+std::optional<double> Health::PowerWatts(const std::string& uuid) const {
+  const auto sample = monitor_.latest().find(uuid);
+  if (sample == monitor_.latest().end()) return std::nullopt;
+  return sample->second.power_watts;
+}
+
 std::vector<Json> Health::TelemetryRows(const std::vector<DeviceInfo>& devices) const {
   std::vector<Json> rows;
   for (const DeviceInfo& device : devices) {

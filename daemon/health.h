@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ class Health {
 
   Machine& machine() { return machine_; }
   const Machine& machine() const { return machine_; }
+  // What its sensors said last that this device takes; nullopt: it has none.
+  std::optional<double> PowerWatts(const std::string& uuid) const;
   // What the sensors said last of these devices, as JSON rows.
   std::vector<Json> TelemetryRows(const std::vector<DeviceInfo>& devices) const;
 

@@ -39,7 +39,8 @@ void Housekeeping::Start(const std::string& socket_path) {
   meter_ = std::make_unique<UsageMeter>(
       UsageMeter::Parts{parts_.ledger, parts_.book,
                         [this](const Lease& lease) { return parts_.arbiters.UsageOf(lease); },
-                        parts_.clock, usage_store_.get(), NodeName(), ProcessorTimes});
+                        [this] { return parts_.arbiters.AnyAttached(); }, parts_.clock,
+                        usage_store_.get(), NodeName(), ProcessorTimes, parts_.power_watts});
   meter_->Restore();
   uv_timer_init(loop_, &sample_timer_);
   uv_timer_init(loop_, &watchdog_timer_);

@@ -35,6 +35,7 @@ class Housekeeping {
     Statistics& statistics;
     std::string state_dir;
     std::function<void()> touch_store;  // a read of the lease store
+    std::function<std::optional<double>(const std::string& device)> power_watts;
   };
   Housekeeping(uv_loop_t* loop, Parts parts) : loop_(loop), parts_(std::move(parts)) {}
 

@@ -25,7 +25,7 @@ type Slice (
 )
 
 type Lease (
-  id: string, slice: string, tenant: string, uid: int, pid: int, startTime: int, holder: string,
+  id: string, slice: string, tenant: string, job: ?string, uid: int, pid: int, startTime: int, holder: string,
   state: string, transaction: ?string, isolationAtLeast: ?string, generation: int, ttlMs: ?int,
   expiresInSeconds: ?float, device: string, sharePercent: float, memoryBytes: int, policy: string, isolation: string, cores: ?[]int,
   coreParts: ?[]int, computeUnits: ?int
@@ -52,7 +52,7 @@ method ListDevices() -> (devices: []Device)
 method ListSlices() -> (slices: []Slice)
 method ListLeases() -> (leases: []Lease)
 method Acquire(
-  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
+  requestId: ?string, tenant: ?string, job: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
   transaction: ?string, isolationAtLeast: ?string, slices: []SliceRequest
 ) -> (leases: []Lease)
 method Confirm(
@@ -67,7 +67,7 @@ method PlanModel(
   model: Model, objective: ?string, maxSharePercent: ?float
 ) -> (plan: Plan)
 method AcquireModel(
-  requestId: ?string, tenant: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
+  requestId: ?string, tenant: ?string, job: ?string, holder: ?string, ttlMs: ?int, confirm: ?bool,
   transaction: ?string, isolationAtLeast: ?string, model: Model, objective: ?string, maxSharePercent: ?float, waitMs: ?int
 ) -> (plan: Plan, leases: []Lease)
 method Rescan() -> (devices: int)

@@ -281,6 +281,7 @@ absl::StatusOr<std::vector<Lease>> LeaseBook::Acquire(const Caller& caller,
     lease.transaction = terms.transaction;
     lease.isolation_at_least = at_least;
     lease.tenant = terms.tenant.empty() ? absl::StrCat("uid-", caller.uid) : terms.tenant;
+    lease.job = terms.job;
     lease.uid = caller.uid;
     lease.pid = caller.process.pid;
     lease.start_time = caller.process.start_time;

@@ -73,8 +73,11 @@ int Main(int argc, char** argv) {
     fprintf(stderr, "hetd: %s\n", std::string(daemon.status().message()).c_str());
     return 1;
   }
-  printf("hetd serves %s\n", (*daemon)->socket_path().c_str());
-  fflush(stdout);
+  // The service manager and the journal are told by the daemon itself.
+  if (std::getenv("JOURNAL_STREAM") == nullptr) {
+    printf("hetd serves %s\n", (*daemon)->socket_path().c_str());
+    fflush(stdout);
+  }
   (*daemon)->Run();
   return 0;
 }

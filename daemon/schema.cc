@@ -42,6 +42,30 @@ constexpr SchemaStep kSteps[] = {
       UNIQUE (uid, id)
     );
     )"},
+    {"answers and decisions without an index: where they stand is kept in memory",
+     R"(
+    CREATE TABLE recent_replies (
+      number INTEGER PRIMARY KEY,
+      uid INTEGER NOT NULL,
+      request_id TEXT NOT NULL,
+      method TEXT NOT NULL,
+      digest TEXT NOT NULL,
+      body TEXT NOT NULL
+    );
+    INSERT INTO recent_replies SELECT number, uid, request_id, method, digest, body FROM replies
+      ORDER BY number;
+    DROP TABLE replies;
+    ALTER TABLE recent_replies RENAME TO replies;
+    CREATE TABLE recent_decisions (
+      number INTEGER PRIMARY KEY,
+      uid INTEGER NOT NULL,
+      id TEXT NOT NULL,
+      decision TEXT NOT NULL
+    );
+    INSERT INTO recent_decisions SELECT number, uid, id, decision FROM decisions ORDER BY number;
+    DROP TABLE decisions;
+    ALTER TABLE recent_decisions RENAME TO decisions;
+    )"},
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 constexpr const char* kFingerprints[] = {
     "4166edc4-1993-87d0-b533-c6fde0540f58",
     "ed6d3205-775b-8899-a767-942431d9c769",
+    "f5be26ff-c4bd-8bcf-b65a-cc64edbdbdef",
 };
 
 TEST(Schema, ReleasedStepsNeverChange) {
@@ -44,15 +45,18 @@ constexpr char kOldLease[] = R"(INSERT INTO leases VALUES
   ('l1', 7, 42, 99, 'confirmed', 5, 0,
    '{"id":"l1","slice":"s1","device":"gpu","sharePercent":30,"memoryBytes":1073741824,"policy":"capped",
      "tenant":"ana","uid":7,"pid":42,"startTime":99,"holder":"manual","state":"confirmed","generation":5}');
+  INSERT INTO replies (uid, request_id, method, digest, body) VALUES (7, 'r', 'm', 'd', 'body');
   INSERT INTO meta VALUES ('generation', '5'), ('boot_id', 'boot');)";
+constexpr char kOldDecision[] =
+    "INSERT INTO decisions (uid, id, decision) VALUES (7, 'old', 'cancelled');";
 
 TEST(Schema, BringsTheFileOfEveryEarlierVersionUpToDate) {
   for (int64_t version = 1; version < SchemaVersion(); ++version) {
     TestDirectory directory;
     const std::string path = directory.path() + "/hetd.db";
     for (int64_t step = 0; step < version; ++step) Execute(path, SchemaSteps()[step].sql);
-    Execute(path, absl::StrCat(kOldLease, "PRAGMA application_id=", 0x48455444,
-                               "; PRAGMA user_version=", version));
+    Execute(path, absl::StrCat(kOldLease, version > 1 ? kOldDecision : "", "PRAGMA application_id=",
+                               0x48455444, "; PRAGMA user_version=", version));
     auto store = Store::Open(directory.path());
     ASSERT_TRUE(store.ok()) << store.status();
     const auto contents = (*store)->Load();
@@ -61,6 +65,10 @@ TEST(Schema, BringsTheFileOfEveryEarlierVersionUpToDate) {
     EXPECT_EQ(contents->leases[0].tenant, "ana");
     EXPECT_EQ(contents->leases[0].transaction, "");
     EXPECT_EQ(contents->generation, 5u);
+    EXPECT_EQ((*(*store)->FindReply(7, "r"))->body, "body");
+    if (version > 1) {
+      EXPECT_EQ(**(*store)->FindDecision(7, "old"), "cancelled");
+    }
     ASSERT_TRUE((*store)->PutDecision(7, "t", "confirmed").ok());
     ASSERT_TRUE((*store)->Commit(6, "boot").ok());
     EXPECT_EQ(**(*store)->FindDecision(7, "t"), "confirmed");

@@ -85,13 +85,18 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory,
   HET_RETURN_IF_ERROR(store->Configure());
   HET_RETURN_IF_ERROR(store->CheckIntegrity());
   HET_RETURN_IF_ERROR(store->Migrate());
+  HET_RETURN_IF_ERROR(store->Restore("SELECT number, uid, request_id FROM replies ORDER BY number",
+                                     store->replies_));
+  HET_RETURN_IF_ERROR(
+      store->Restore("SELECT number, uid, id FROM decisions ORDER BY number", store->decisions_));
   return store;
 }
 
 Store::~Store() {
-  for (sqlite3_stmt* statement : {put_lease_, remove_lease_, put_reply_, drop_replies_, find_reply_,
-                                  put_decision_, drop_decisions_, find_decision_, put_meta_,
-                                  get_meta_, check_, put_measurement_, find_measurement_}) {
+  for (sqlite3_stmt* statement :
+       {begin_, commit_, put_lease_, remove_lease_, put_reply_, drop_replies_, find_reply_,
+        put_decision_, drop_decisions_, find_decision_, put_meta_, get_meta_, check_,
+        put_measurement_, find_measurement_}) {
     sqlite3_finalize(statement);
   }
   sqlite3_close(db_);
@@ -206,11 +211,28 @@ absl::StatusOr<std::string> Store::Meta(const char* key) {
   return found ? get.TextAt(0) : std::string();
 }
 
-absl::Status Store::PutMeta(const char* key, const std::string& value) {
+absl::Status Store::PutMeta(uint64_t generation, const std::string& boot_id) {
   HET_ASSIGN_OR_RETURN(Statement put,
-                       Prepare(put_meta_, "INSERT OR REPLACE INTO meta VALUES (?,?)"));
-  const std::string name = key;
-  return put.Text(name).Text(value).Run();
+                       Prepare(put_meta_,
+                               "INSERT OR REPLACE INTO meta VALUES ('generation', ?), "
+                               "('boottime', ?), ('boot_id', ?)"));
+  const std::string number = absl::StrCat(generation), now = absl::StrCat(clock_.BoottimeNanos());
+  return put.Text(number).Text(now).Text(boot_id).Run();
+}
+
+absl::Status Store::Restore(const char* sql, RecentRows& rows) {
+  sqlite3_stmt* handle = nullptr;
+  absl::Status status;
+  {
+    HET_ASSIGN_OR_RETURN(Statement select, Prepare(handle, sql));
+    absl::StatusOr<bool> more = select.Step();
+    for (; more.ok() && *more; more = select.Step()) {
+      rows.Restore(select.IntAt(0), {static_cast<uid_t>(select.IntAt(1)), select.TextAt(2)});
+    }
+    status = more.status();
+  }
+  sqlite3_finalize(handle);
+  return status;
 }
 
 absl::StatusOr<Store::Contents> Store::Load() {
@@ -252,10 +274,11 @@ absl::Status Store::Begin() {
   if (in_batch_) {
     // SQLite gave the batch up when an earlier write of it failed, which whoever made that write
     // took lightly. What came with it is not there, so nothing more may be added.
-    in_batch_ = false;
+    Rollback();
     return absl::UnavailableError(absl::StrCat("an earlier write to the store ", path_, " failed"));
   }
-  HET_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  HET_ASSIGN_OR_RETURN(Statement begin, Prepare(begin_, "BEGIN IMMEDIATE"));
+  HET_RETURN_IF_ERROR(begin.Run());
   in_batch_ = true;
   return absl::OkStatus();
 }
@@ -288,33 +311,23 @@ absl::Status Store::RemoveLease(const std::string& id) {
 
 absl::Status Store::PutReply(uid_t uid, const std::string& request_id, const Reply& reply) {
   HET_RETURN_IF_ERROR(Begin());
-  {
-    HET_ASSIGN_OR_RETURN(
-        Statement put,
-        Prepare(put_reply_,
-                "INSERT OR REPLACE INTO replies (uid, request_id, method, digest, body)"
-                " VALUES (?,?,?,?,?)"));
-    HET_RETURN_IF_ERROR(
-        put.Int(uid).Text(request_id).Text(reply.method).Text(reply.digest).Text(reply.body).Run());
-  }
-  HET_ASSIGN_OR_RETURN(Statement drop,
-                       Prepare(drop_replies_, "DELETE FROM replies WHERE number <= ?"));
-  return drop.Int(sqlite3_last_insert_rowid(db_) - kKeptReplies).Run();
+  HET_ASSIGN_OR_RETURN(Statement put,
+                       Prepare(put_reply_, "INSERT INTO replies VALUES (?,?,?,?,?,?)"));
+  return put.Int(replies_.Add({uid, request_id}))
+      .Int(uid)
+      .Text(request_id)
+      .Text(reply.method)
+      .Text(reply.digest)
+      .Text(reply.body)
+      .Run();
 }
 
 absl::Status Store::PutDecision(uid_t uid, const std::string& id, absl::string_view decision) {
   HET_RETURN_IF_ERROR(Begin());
-  {
-    HET_ASSIGN_OR_RETURN(
-        Statement put,
-        Prepare(put_decision_,
-                "INSERT OR REPLACE INTO decisions (uid, id, decision) VALUES (?,?,?)"));
-    const std::string text(decision);
-    HET_RETURN_IF_ERROR(put.Int(uid).Text(id).Text(text).Run());
-  }
-  HET_ASSIGN_OR_RETURN(Statement drop,
-                       Prepare(drop_decisions_, "DELETE FROM decisions WHERE number <= ?"));
-  return drop.Int(sqlite3_last_insert_rowid(db_) - kKeptDecisions).Run();
+  HET_ASSIGN_OR_RETURN(Statement put,
+                       Prepare(put_decision_, "INSERT INTO decisions VALUES (?,?,?,?)"));
+  const std::string text(decision);
+  return put.Int(decisions_.Add({uid, id})).Int(uid).Text(id).Text(text).Run();
 }
 
 absl::Status Store::PutMeasurement(const std::string& key, const Measurement& measurement) {
@@ -327,21 +340,23 @@ absl::Status Store::PutMeasurement(const std::string& key, const Measurement& me
 
 absl::StatusOr<std::optional<Store::Reply>> Store::FindReply(uid_t uid,
                                                              const std::string& request_id) {
+  const std::optional<int64_t> number = replies_.Find({uid, request_id});
+  if (!number) return std::nullopt;
   HET_ASSIGN_OR_RETURN(
       Statement find,
-      Prepare(find_reply_,
-              "SELECT method, digest, body FROM replies WHERE uid=? AND request_id=?"));
-  HET_ASSIGN_OR_RETURN(const bool found, find.Int(uid).Text(request_id).Step());
-  if (!found) return std::nullopt;
+      Prepare(find_reply_, "SELECT method, digest, body FROM replies WHERE number=?"));
+  HET_ASSIGN_OR_RETURN(const bool found, find.Int(*number).Step());
+  if (!found) return absl::DataLossError(absl::StrCat(path_, " has no answer ", *number));
   return std::optional<Reply>(Reply{find.TextAt(0), find.TextAt(1), find.TextAt(2)});
 }
 
 absl::StatusOr<std::optional<std::string>> Store::FindDecision(uid_t uid, const std::string& id) {
-  HET_ASSIGN_OR_RETURN(
-      Statement find,
-      Prepare(find_decision_, "SELECT decision FROM decisions WHERE uid=? AND id=?"));
-  HET_ASSIGN_OR_RETURN(const bool found, find.Int(uid).Text(id).Step());
-  if (!found) return std::nullopt;
+  const std::optional<int64_t> number = decisions_.Find({uid, id});
+  if (!number) return std::nullopt;
+  HET_ASSIGN_OR_RETURN(Statement find,
+                       Prepare(find_decision_, "SELECT decision FROM decisions WHERE number=?"));
+  HET_ASSIGN_OR_RETURN(const bool found, find.Int(*number).Step());
+  if (!found) return absl::DataLossError(absl::StrCat(path_, " has no decision ", *number));
   return std::optional<std::string>(find.TextAt(0));
 }
 
@@ -357,15 +372,31 @@ absl::StatusOr<std::optional<Store::Measurement>> Store::FindMeasurement(const s
 
 absl::Status Store::Commit(uint64_t generation, const std::string& boot_id) {
   if (!in_batch_) return absl::OkStatus();
-  absl::Status status = PutMeta("generation", absl::StrCat(generation));
-  if (status.ok()) status = PutMeta("boottime", absl::StrCat(clock_.BoottimeNanos()));
-  if (status.ok()) status = PutMeta("boot_id", boot_id);
-  Failpoint("commit.staged");
-  if (status.ok()) status = Run("COMMIT");
+  const absl::Status status = [&]() -> absl::Status {
+    HET_RETURN_IF_ERROR(
+        Drop(drop_replies_, "DELETE FROM replies WHERE number <= ?", replies_.Cutoff()));
+    HET_RETURN_IF_ERROR(
+        Drop(drop_decisions_, "DELETE FROM decisions WHERE number <= ?", decisions_.Cutoff()));
+    HET_RETURN_IF_ERROR(PutMeta(generation, boot_id));
+    Failpoint("commit.staged");
+    HET_ASSIGN_OR_RETURN(Statement commit, Prepare(commit_, "COMMIT"));
+    return commit.Run();
+  }();
   Failpoint("commit.done");
-  if (!status.ok()) Rollback();
+  if (!status.ok()) {
+    Rollback();
+    return status;
+  }
+  replies_.Commit();
+  decisions_.Commit();
   in_batch_ = false;
-  return status;
+  return absl::OkStatus();
+}
+
+absl::Status Store::Drop(sqlite3_stmt*& slot, const char* sql, int64_t cutoff) {
+  if (cutoff == 0) return absl::OkStatus();
+  HET_ASSIGN_OR_RETURN(Statement drop, Prepare(slot, sql));
+  return drop.Int(cutoff).Run();
 }
 
 absl::Status Store::Heartbeat(uint64_t generation, const std::string& boot_id) {
@@ -377,6 +408,8 @@ void Store::Rollback() {
   // Some failures have rolled back already.
   if (in_batch_ && sqlite3_get_autocommit(db_) == 0) (void)Run("ROLLBACK");
   in_batch_ = false;
+  replies_.Rollback();
+  decisions_.Rollback();
 }
 
 }  // namespace het::daemon

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "daemon/recent_rows.h"
 #include "partition/slice.h"
 
 struct sqlite3;
@@ -88,10 +89,13 @@ class Store {
   absl::Status Migrate();
   absl::Status CheckIntegrity();
   absl::Status Begin();
+  absl::Status Drop(sqlite3_stmt*& slot, const char* sql, int64_t cutoff);
   absl::Status Run(const char* sql);
   absl::StatusOr<int64_t> QueryInt(const char* sql);
   absl::StatusOr<std::string> Meta(const char* key);
-  absl::Status PutMeta(const char* key, const std::string& value);
+  absl::Status PutMeta(uint64_t generation, const std::string& boot_id);
+  // Reads where the rows of a table stand.
+  absl::Status Restore(const char* sql, RecentRows& rows);
   absl::Status Failure(int code, absl::string_view what) const;
   // A prepared statement, kept for the next use.
   absl::StatusOr<Statement> Prepare(sqlite3_stmt*& slot, const char* sql);
@@ -100,6 +104,10 @@ class Store {
   const Clock& clock_;
   sqlite3* db_ = nullptr;
   bool in_batch_ = false;
+  RecentRows replies_{kKeptReplies};
+  RecentRows decisions_{kKeptDecisions};
+  sqlite3_stmt* begin_ = nullptr;
+  sqlite3_stmt* commit_ = nullptr;
   sqlite3_stmt* put_lease_ = nullptr;
   sqlite3_stmt* remove_lease_ = nullptr;
   sqlite3_stmt* put_reply_ = nullptr;

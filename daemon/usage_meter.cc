@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -30,6 +31,7 @@ constexpr int64_t kNsPerMs = 1'000'000;
 // A loop that stood still for longer was not looking.
 constexpr int64_t kLongestIntervalMs = 10'000;
 constexpr int kTicksPerSave = 60;
+constexpr double kMostWatts = 1e6;
 constexpr size_t kPageBytes = size_t{48} << 10;
 constexpr int kRowsPerPage = 256;
 constexpr char kOpenCl[] = "opencl";  // shows devices that other backends show too
@@ -115,6 +117,7 @@ std::map<std::string, UsageMeter::Pool> UsageMeter::Pools() const {
     cores[id].insert(device.cores.begin(), device.cores.end());
     if (device.state == DeviceState::kOk) pool.sample.healthy = true;
     if (!parts_.ledger.IsDraining(device.uuid)) pool.sample.draining = false;
+    if (!pool.watts && parts_.power_watts) pool.watts = parts_.power_watts(device.uuid);
     const Amount free = parts_.ledger.FreeOf(device);
     const uint64_t work = WorkOf(device, free.share);
     const uint64_t kib = free.memory_bytes >> 10;
@@ -169,6 +172,7 @@ HolderSample UsageMeter::HolderOf(const Lease& lease, const DeviceInfo& device, 
   }
   holder.lease = lease.id;
   holder.tenant = lease.tenant;
+  holder.job = lease.job;
   holder.owner = lease.uid;
   const protocol::SliceUsage usage = parts_.usage_of(lease);
   const auto before = seen_.find(lease.id);
@@ -199,12 +203,16 @@ HolderSample UsageMeter::HolderOf(const Lease& lease, const DeviceInfo& device, 
   return holder;
 }
 
+uint64_t UsageMeter::EnergyMj(const Pool& pool, int64_t ms) {
+  return static_cast<uint64_t>(std::clamp(*pool.watts, 0.0, kMostWatts) * static_cast<double>(ms));
+}
+
 void UsageMeter::AddHolders(std::map<std::string, Pool>& pools, int64_t ms) {
-  const bool any_alone =
+  any_alone_ =
       std::any_of(parts_.book.leases().begin(), parts_.book.leases().end(), [](const auto& entry) {
         return !entry.second.slice.time_shared && !entry.second.slice.cores.empty();
       });
-  if (any_alone) {
+  if (any_alone_) {
     ReadProcessors();
   } else {
     processor_ns_.clear();
@@ -220,6 +228,7 @@ void UsageMeter::AddHolders(std::map<std::string, Pool>& pools, int64_t ms) {
   seen_ = std::move(seen);
   for (auto& [id, pool] : pools) {
     pool.sample.interval_ms = ms;
+    if (pool.watts) pool.sample.energy_mj = EnergyMj(pool, ms);
     const auto denied = denied_.find(id);
     if (denied != denied_.end()) pool.sample.denied = denied->second;
   }
@@ -248,7 +257,37 @@ std::vector<Row> UsageMeter::OpenRows(std::vector<report::Device>& devices) cons
   return rows;
 }
 
+bool UsageMeter::SameAsBefore(const std::map<std::string, Pool>& pools) const {
+  if (changes_ != parts_.book.changes() || !denied_.empty() || any_alone_ ||
+      parts_.any_attached()) {
+    return false;
+  }
+  return std::equal(
+      pools.begin(), pools.end(), last_.begin(), last_.end(),
+      [](const auto& now, const auto& before) {
+        const DeviceSample &a = now.second.sample, &b = before.second.sample;
+        return now.first == before.first && now.second.device == before.second.device &&
+               now.second.watts.has_value() == before.second.watts.has_value() &&
+               std::tie(a.memory_kib, a.healthy, a.draining, a.free_kib, a.free_parts) ==
+                   std::tie(b.memory_kib, b.healthy, b.draining, b.free_kib, b.free_parts);
+      });
+}
+
+void UsageMeter::Settle() {
+  if (same_ms_ == 0) return;
+  for (auto& [id, pool] : last_) {
+    pool.sample.interval_ms = same_ms_;
+    pool.sample.denied = 0;
+    if (pool.sample.energy_mj) pool.sample.energy_mj = std::exchange(pool.same_mj, 0);
+    for (HolderSample& holder : pool.sample.holders) holder.used_ns = holder.wait_ns = 0;
+    open_.at(pool.device.id).hour.Add(pool.sample);
+  }
+  same_ms_ = 0;
+}
+
 void UsageMeter::CloseHour() {
+  Settle();
+  last_.clear();
   if (hour_ == report::kUnknown || closed_) {
     open_.clear();
     return;
@@ -273,19 +312,30 @@ void UsageMeter::Tick() {
   last_ns_ = looked ? last_ns_ + ms * kNsPerMs : now;
   EnterHour(report::HourOf(parts_.clock.WallNanos() / 1'000'000'000));
   std::map<std::string, Pool> pools = Pools();
-  AddHolders(pools, looked ? ms : 0);
-  denied_.clear();
-  if (closed_) return;
-  for (auto& [id, pool] : pools) {
-    OpenDevice& open = open_[pool.device.id];
-    open.device = std::move(pool.device);
-    open.hour.Add(pool.sample);
+  if (looked && !closed_ && SameAsBefore(pools)) {
+    same_ms_ += ms;
+    for (auto& [id, pool] : pools) {
+      if (pool.watts) last_.at(id).same_mj += EnergyMj(pool, ms);
+    }
+  } else {
+    Settle();
+    changes_ = parts_.book.changes();
+    AddHolders(pools, looked ? ms : 0);
+    denied_.clear();
+    if (closed_) return;
+    for (auto& [id, pool] : pools) {
+      OpenDevice& open = open_[pool.device.id];
+      open.device = pool.device;
+      open.hour.Add(pool.sample);
+    }
+    last_ = std::move(pools);
   }
   if (++ticks_unsaved_ >= kTicksPerSave) Save();
 }
 
 void UsageMeter::Save() {
   ticks_unsaved_ = 0;
+  Settle();
   if (parts_.store == nullptr || hour_ == report::kUnknown || closed_) return;
   Json devices = Json::array();
   for (const auto& [id, open] : open_) {
@@ -348,6 +398,7 @@ absl::StatusOr<Stream> UsageMeter::Report(const Caller& caller, const Json& para
         r.all_read = r.entries.empty();
         // The hour that is open comes last; in it are the rows that are not written yet.
         if (r.all_read && r.open_rows) {
+          Settle();
           std::vector<report::Device> devices;
           for (Row& row : OpenRows(devices)) {
             if (!MaySee(row, caller)) continue;

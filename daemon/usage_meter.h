@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,15 @@ class UsageMeter {
     const Ledger& ledger;
     const LeaseBook& book;
     std::function<protocol::SliceUsage(const Lease&)> usage_of;
+    // A process is, or was, attached to some lease: what leases do may change between two looks.
+    std::function<bool()> any_attached;
     const Clock& clock;
     UsageStore* store;
     std::string node;
     // The text of /proc/stat, for slices that have processors alone: nobody else times them.
     std::function<std::string()> processor_times;
+    // What the device's sensors say it takes now; nullopt: it has none.
+    std::function<std::optional<double>(const std::string& device)> power_watts;
   };
   explicit UsageMeter(Parts parts) : parts_(std::move(parts)) {}
 
@@ -70,6 +75,8 @@ class UsageMeter {
     size_t cores = 0;
     uint64_t free_work = 0;  // of the device of the pool that can give the most
     bool own_name = false;
+    std::optional<double> watts;
+    uint64_t same_mj = 0;  // taken while nothing changed, not added up yet
   };
   struct OpenDevice {
     report::Device device;
@@ -81,7 +88,12 @@ class UsageMeter {
   void AddHolders(std::map<std::string, Pool>& pools, int64_t ms);
   report::HolderSample HolderOf(const Lease& lease, const DeviceInfo& device, const Pool& pool,
                                 std::map<std::string, Seen>& seen);
+  static uint64_t EnergyMj(const Pool& pool, int64_t ms);
   void ReadProcessors();
+  // Nothing that a sample is made of has changed since the last one.
+  bool SameAsBefore(const std::map<std::string, Pool>& pools) const;
+  // Adds up the samples that were the same as the last one.
+  void Settle();
   void EnterHour(int64_t hour);
   void CloseHour();
   std::vector<report::Row> OpenRows(std::vector<report::Device>& devices) const;
@@ -91,6 +103,10 @@ class UsageMeter {
   bool closed_ = false;              // and was closed before: nothing is counted
   int64_t last_ns_ = 0;              // of the sample before; 0: none
   int ticks_unsaved_ = 0;
+  std::map<std::string, Pool> last_;           // what was sampled last
+  uint64_t changes_ = 0;                       // of the book, then
+  int64_t same_ms_ = 0;                        // since then, with nothing changed: not added up yet
+  bool any_alone_ = false;                     // a lease has processors of its own
   std::map<std::string, OpenDevice> open_;     // by id
   std::map<std::string, Seen> seen_;           // by lease
   std::map<std::string, uint32_t> denied_;     // by device, since the last sample

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "absl/strings/str_cat.h"
+#include "base/uuid.h"
 #include "daemon/store.h"
 #include "daemon/test_directory.h"
+#include "partition/refusal.h"
 
 namespace het::daemon {
 namespace {
@@ -57,7 +61,12 @@ class UsageMeterTest : public testing::Test {
                             const auto usage = usage_.find(lease.id);
                             return usage == usage_.end() ? protocol::SliceUsage() : usage->second;
                           },
-                          clock_, history_.get(), "node-1", [this] { return processor_times_; }});
+                          [this] { return always_look_ || !usage_.empty(); }, clock_,
+                          history_.get(), "node-1", [this] { return processor_times_; },
+                          [this](const std::string& device) -> std::optional<double> {
+                            if (device != "gpu-a") return std::nullopt;
+                            return watts_;
+                          }});
     meter_->Restore();
   }
 
@@ -117,9 +126,90 @@ class UsageMeterTest : public testing::Test {
   std::unique_ptr<UsageMeter> meter_;
   std::map<std::string, protocol::SliceUsage> usage_;
   std::string processor_times_;
+  bool always_look_ = false;
+  std::optional<double> watts_;
 };
 
 constexpr int kMemoryShare = 7, kComputeShare = 8, kCovered = 9, kDenied = 18;
+
+// A device of 100 W for half an hour, used to a quarter by a job's lease.
+TEST_F(UsageMeterTest, GivesEnergyToWhoUsedTheDevice) {
+  watts_ = 100;
+  const Lease lease = Acquire("gpu-a", 50, 4 * kGiB);
+  usage_[lease.id].processes = 1;
+  for (int second = 0; second <= 1800; ++second) {
+    Run(1);
+    usage_[lease.id].used_ns += kSecond / 4;
+  }
+  const size_t energy = 17;
+  double used = 0, free = 0;
+  int unknown = 0;
+  for (const Json& row : Rows()) {
+    const int64_t mwh = row[energy].get<int64_t>();
+    if (mwh < 0) ++unknown;
+    if (mwh >= 0 && row[2] == static_cast<int>(report::State::kUsed)) used += mwh;
+    if (mwh >= 0 && row[2] == static_cast<int>(report::State::kFree)) free += mwh;
+  }
+  EXPECT_NEAR(used, 12'500, 15);
+  EXPECT_NEAR(free, 37'500, 15);
+  EXPECT_GT(unknown, 0) << "the device without a meter, and what is held idle";
+}
+
+// What does not change is added up once: the rows are those of a sample each second.
+TEST_F(UsageMeterTest, AddsUpAQuietNodeAsIfItLookedEachSecond) {
+  std::vector<std::vector<Json>> seen;
+  for (const bool always : {true, false}) {
+    always_look_ = always;
+    watts_ = 100;
+    Open();
+    std::mt19937 random(9);
+    std::vector<Lease> held;
+    bool draining = false;
+    const int64_t begin = clock_.wall;
+    for (int step = 0; step < 60; ++step) {
+      switch (random() % 4) {
+        case 0:
+          held.push_back(Acquire(random() % 2 == 0 && !draining ? "gpu-a" : "gpu-b", 1, kGiB / 8));
+          break;
+        case 1:
+          if (!held.empty()) {
+            ASSERT_TRUE(book_->Release(kRoot, {"", {{held.back().id, 0}}}).ok());
+            held.pop_back();
+          }
+          break;
+        case 2:
+          draining = random() % 2 == 0;
+          ASSERT_TRUE(ledger_.SetDraining("gpu-a", draining).ok());
+          break;
+        default:
+          meter_->Refused(NoCapacity("no", [] {
+            Shortage shortage;
+            shortage.device = "gpu-a";
+            return shortage;
+          }()));
+      }
+      Run(static_cast<int64_t>(random() % 200));
+      if (step % 7 == 0) meter_->Save();
+    }
+    for (const Lease& lease : held) (void)book_->Release(kRoot, {"", {{lease.id, 0}}});
+    (void)ledger_.SetDraining("gpu-a", false);
+    std::vector<Json> rows;
+    for (Json& row : Rows()) {
+      // The second time is later, and its leases are others.
+      if (row[0].get<int64_t>() < begin / kSecond - 3600) continue;
+      row[0] = row[0].get<int64_t>() - begin / kSecond;
+      for (Json& field : row) {
+        if (field.is_string() && IsUuid(field.get<std::string>())) field = "";
+      }
+      rows.push_back(std::move(row));
+    }
+    std::sort(rows.begin(), rows.end());
+    seen.push_back(std::move(rows));
+    clock_.wall += 100 * 3600 * kSecond - (clock_.wall - begin);
+  }
+  EXPECT_GT(seen[0].size(), 10u);
+  EXPECT_EQ(seen[0], seen[1]);
+}
 
 TEST_F(UsageMeterTest, SplitsADeviceByWhatIsHeldAndUsed) {
   const Lease lease = Acquire("gpu-a", 50, 8 * kGiB);

@@ -19,7 +19,7 @@ systemctl is-enabled hetd.socket hetd.service || fail "not enabled"
 [ "$(ps -o user= -C hetd)" = hetd ] || fail "hetd runs as $(ps -o user= -C hetd)"
 
 step "units"
-systemd-analyze verify hetd.service hetd.socket het-probe.socket het-exporter.service || fail "verify"
+systemd-analyze verify --man=no hetd.service hetd.socket het-probe.socket het-exporter.service || fail "verify"
 for unit in hetd.service het-exporter.service; do
   systemd-analyze security --no-pager "$unit" | tail -n 1
   systemd-analyze security --no-pager --threshold=20 "$unit" > /dev/null || fail "$unit is exposed"

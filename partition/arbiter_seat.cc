@@ -435,6 +435,7 @@ void ArbiterSeat::WaitTurn(uint64_t estimate_ns, int64_t deadline_ns) {
   KeepPlace();
   absl::MutexLock turn(&turnstile_);
   const int64_t start = clock_.MonotonicNanos();
+  int64_t last = start;
   for (;;) {
     if (view_->stale()) Refresh();
     if (revoked()) return;
@@ -442,7 +443,17 @@ void ArbiterSeat::WaitTurn(uint64_t estimate_ns, int64_t deadline_ns) {
     if (now >= deadline_ns) return;
     const uint32_t word = hot_.futex.load(kTotal);
     const Attempt attempt = Try(estimate_ns, /*queued=*/true, /*take=*/false);
-    if (attempt.verdict.block == Block::kNone) return;  // the caller takes it itself
+    if (attempt.verdict.block == Block::kNone) {
+      parked_ns_ = 0;
+      return;  // the caller takes it itself
+    }
+    // A place is kept over several calls, and so is what it has cost.
+    if (OverPatience(attempt.verdict, estimate_ns, now, &parked_ns_, last)) {
+      view_->Distrust(attempt.verdict.by, now);
+      last = now;
+      continue;
+    }
+    last = now;
     if (now - start > kSweepAfterNs) view_->Sweep(attempt.verdict, attempt.survey, now);
     FutexWait(hot_.futex, word, std::min(NextLook(attempt, now), deadline_ns));
   }

@@ -17,6 +17,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -132,6 +133,8 @@ class ArbiterSeat {
   std::atomic<bool> contended_{false};
   std::atomic<bool> async_queued_{false};  // WaitTurn keeps a place
   absl::Mutex turnstile_;                  // one thread of the process waits at a time
+  int64_t parked_ns_ ABSL_GUARDED_BY(turnstile_) =
+      0;  // that WaitTurn's place was blocked by a peer
 };
 
 }  // namespace het

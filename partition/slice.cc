@@ -209,6 +209,7 @@ Json ToJson(const Lease& lease, int64_t now_boottime) {
   json["startTime"] = lease.start_time;
   json["holder"] = std::string(HolderName(lease.holder));
   json["state"] = std::string(LeaseStateName(lease.state));
+  if (!lease.job.empty()) json["job"] = lease.job;
   if (!lease.transaction.empty()) json["transaction"] = lease.transaction;
   if (lease.isolation_at_least != Isolation::kCooperative) {
     json["isolationAtLeast"] = std::string(IsolationName(lease.isolation_at_least));
@@ -238,6 +239,7 @@ absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime) {
   HET_ASSIGN_OR_RETURN(lease.holder, ParseHolder(holder));
   HET_ASSIGN_OR_RETURN(const std::string state, Text(json, "state", "tried"));
   HET_ASSIGN_OR_RETURN(lease.state, ParseLeaseState(state));
+  HET_ASSIGN_OR_RETURN(lease.job, Text(json, "job"));
   HET_ASSIGN_OR_RETURN(lease.transaction, Text(json, "transaction"));
   HET_ASSIGN_OR_RETURN(const std::string apart, Text(json, "isolationAtLeast", "cooperative"));
   HET_ASSIGN_OR_RETURN(lease.isolation_at_least, ParseIsolation(apart));

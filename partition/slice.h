@@ -67,6 +67,7 @@ struct Slice {
 struct Lease {
   std::string id;
   std::string tenant;
+  std::string job;  // id of a batch system's job that it is for; empty: none was told
   uid_t uid = 0;
   pid_t pid = 0;
   // Clock ticks after boot at which `pid` started (field 22 of /proc/<pid>/stat): tells a process
@@ -107,9 +108,9 @@ Json ToJson(const Slice& slice);
 absl::StatusOr<Slice> SliceFromJson(const Json& json);
 
 // The slice's members (its own id as "slice") and {"id","tenant","uid","pid","startTime","holder",
-// "state","transaction","isolationAtLeast","generation","ttlMs","expiresInSeconds"}.
-// expiresInSeconds counts from `now_boottime`; it, ttlMs and transaction are left out when there is
-// none, isolationAtLeast when it is cooperative.
+// "state","job","transaction","isolationAtLeast","generation","ttlMs","expiresInSeconds"}.
+// expiresInSeconds counts from `now_boottime`; it, ttlMs, job and transaction are left out when
+// there is none, isolationAtLeast when it is cooperative.
 Json ToJson(const Lease& lease, int64_t now_boottime);
 absl::StatusOr<Lease> LeaseFromJson(const Json& json, int64_t now_boottime);
 

@@ -56,6 +56,10 @@ bool MayRepeat(absl::string_view method, const Json& parameters) {
 void Complete(LeaseTerms& terms) {
   if (terms.request_id.empty()) terms.request_id = NewUuid();
   if (terms.tenant.empty()) terms.tenant = Environment("USER").substr(0, kMaxTextBytes);
+  // What the batch system says of itself to the processes of a job.
+  for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"}) {
+    if (terms.job.empty()) terms.job = Environment(variable).substr(0, kMaxTextBytes);
+  }
 }
 
 Json ParametersOf(Json reply) {

@@ -44,7 +44,8 @@ class Client {
   absl::StatusOr<std::vector<Lease>> ListLeases();
 
   // All slices or none. A process lease lives with the process of this client. Without a
-  // request_id one is made; without a tenant it is $USER.
+  // request_id one is made; without a tenant it is $USER, without a
+  // job $SLURM_JOB_ID, $PBS_JOBID, $LSB_JOBID or $JOB_ID.
   absl::StatusOr<std::vector<Lease>> Acquire(AcquireRequest request);
   absl::StatusOr<std::vector<Lease>> Confirm(LeaseChange change);
   absl::Status Cancel(LeaseChange change);

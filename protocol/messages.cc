@@ -83,6 +83,7 @@ absl::Status ForEach(const Json& json, const char* field, size_t at_most, Parse 
 void PutTerms(const LeaseTerms& terms, Json& json) {
   if (!terms.request_id.empty()) json["requestId"] = terms.request_id;
   if (!terms.tenant.empty()) json["tenant"] = terms.tenant;
+  if (!terms.job.empty()) json["job"] = terms.job;
   json["holder"] = std::string(HolderName(terms.holder));
   if (terms.ttl_ms > 0) json["ttlMs"] = static_cast<uint64_t>(terms.ttl_ms);
   json["confirm"] = terms.confirm;
@@ -96,6 +97,7 @@ absl::StatusOr<LeaseTerms> TermsFromJson(const Json& json) {
   LeaseTerms terms;
   HET_ASSIGN_OR_RETURN(terms.request_id, Text(json, "requestId"));
   HET_ASSIGN_OR_RETURN(terms.tenant, Text(json, "tenant"));
+  HET_ASSIGN_OR_RETURN(terms.job, Text(json, "job"));
   HET_ASSIGN_OR_RETURN(const std::string holder, Text(json, "holder", "process"));
   HET_ASSIGN_OR_RETURN(terms.holder, ParseHolder(holder));
   HET_ASSIGN_OR_RETURN(terms.ttl_ms, Millis(json, "ttlMs"));

@@ -68,6 +68,7 @@ struct SliceRow {
 struct LeaseTerms {
   std::string request_id;  // repeats of a call with the same id get the first answer
   std::string tenant;      // a name for reports; empty: hetd writes "uid-1000"
+  std::string job;         // id of the batch system's job it is for, for reports; empty: none
   Holder holder = Holder::kProcess;
   int64_t ttl_ms = 0;    // manual leases only; 0: until released
   bool confirm = false;  // false: the leases are tried and end by themselves if nobody confirms

@@ -66,7 +66,9 @@ struct Row {
   int64_t compute_used = kUnknown;         // mean, 1e-6 of the device's compute
   int64_t compute_used_p95 = kUnknown;     // 95 % of the samples are at or below, 1e-6
   int64_t queue_wait_ms = kUnknown;        // that its processes waited for their turn
-  int64_t energy_mwh = kUnknown;           // milliwatt-hours
+  // Milliwatt-hours. Used rows: by the device time the lease used; the Free row: what is left of
+  // the device's. kUnknown where no meter was read.
+  int64_t energy_mwh = kUnknown;
   // Of the device in this hour: only in its Free row, which every device and hour has.
   int64_t denied_requests = kUnknown;   // refused for want of capacity here
   int64_t largest_free_kib = kUnknown;  // mean of the largest slice that could have been leased

@@ -12,6 +12,7 @@ namespace {
 __extension__ using Wide = unsigned __int128;
 
 constexpr uint64_t kNsPerMs = 1'000'000;
+constexpr uint64_t kSecondsPerHour = 3600;  // mJ to mWh
 // So that an hour's sum of KiB x ms stays below 2^63: 2 PiB.
 constexpr uint64_t kMostKib = uint64_t{1} << 41;
 
@@ -141,6 +142,16 @@ void DeviceHour::CarveCompute(const DeviceSample& sample, int64_t ms) {
     account.metered = account.metered && holder.metered;
     account.seen[Scale(used[i], 100, whole)] += static_cast<uint32_t>(ms);
   }
+  if (sample.energy_mj) {
+    // By the device time that each used; the rest is the device's own.
+    uint64_t rest = *sample.energy_mj;
+    for (size_t i = 0; i < used.size(); ++i) {
+      const uint64_t part = std::min(Scale(*sample.energy_mj, used[i], whole), rest);
+      if (part > 0) AccountOf(sample.holders[i]).energy_mj += part;
+      rest -= part;
+    }
+    energy_mj_ = energy_mj_.value_or(0) + rest;
+  }
   const bool can_lease = sample.free_parts > 0 && sample.free_kib > 0;
   const uint64_t free =
       can_lease ? Scale(whole, std::min(sample.free_parts, kWholeParts), kWholeParts) : 0;
@@ -156,6 +167,7 @@ void DeviceHour::Add(const DeviceSample& sample) {
     unhealthy_.memory +=
         std::clamp<uint64_t>(sample.memory_kib, 1, kMostKib) * static_cast<uint64_t>(ms);
     unhealthy_.compute += static_cast<uint64_t>(ms) * kNsPerMs;
+    if (sample.energy_mj) energy_mj_ = energy_mj_.value_or(0) + *sample.energy_mj;
     return;
   }
   CarveMemory(sample, ms);
@@ -222,7 +234,11 @@ std::vector<Row> DeviceHour::Rows(int64_t hour, uint32_t device) const {
         break;
       }
     }
-    if (account.used.memory + account.used.compute > 0) add(row, State::kUsed, account.used);
+    if (account.used.memory + account.used.compute > 0) {
+      if (energy_mj_) row.energy_mwh = static_cast<int64_t>(account.energy_mj / kSecondsPerHour);
+      add(row, State::kUsed, account.used);
+      row.energy_mwh = kUnknown;
+    }
     row.queue_wait_ms = kUnknown;  // once per lease: with what it used, if it did
     if (account.used.memory + account.used.compute == 0) {
       row.queue_wait_ms = static_cast<int64_t>(account.wait_ns / kNsPerMs);
@@ -232,6 +248,7 @@ std::vector<Row> DeviceHour::Rows(int64_t hour, uint32_t device) const {
   Row row = blank;
   row.denied_requests = static_cast<int64_t>(denied_);
   row.largest_free_kib = Mean(largest_free_, covered_ms_);
+  if (energy_mj_) row.energy_mwh = static_cast<int64_t>(*energy_mj_ / kSecondsPerHour);
   add(row, State::kFree, free_);
   const std::pair<State, const Amounts*> others[] = {{State::kStranded, &stranded_},
                                                      {State::kUnhealthy, &unhealthy_},
@@ -283,17 +300,19 @@ Json DeviceHour::ToJson() const {
          {"sums",
           {account.used.memory, account.used.compute, account.idle.memory, account.idle.compute,
            static_cast<uint64_t>(account.present_ms), account.memory_limit, account.compute_limit,
-           account.memory_max_kib, account.wait_ns}},
+           account.memory_max_kib, account.wait_ns, account.energy_mj}},
          {"seen", std::move(seen)}});
   }
-  return {{"coveredMs", covered_ms_},
-          {"free", PairToJson(free_.memory, free_.compute)},
-          {"stranded", PairToJson(stranded_.memory, stranded_.compute)},
-          {"unhealthy", PairToJson(unhealthy_.memory, unhealthy_.compute)},
-          {"reserved", PairToJson(reserved_.memory, reserved_.compute)},
-          {"denied", denied_},
-          {"largestFree", largest_free_},
-          {"accounts", std::move(accounts)}};
+  Json json = {{"coveredMs", covered_ms_},
+               {"free", PairToJson(free_.memory, free_.compute)},
+               {"stranded", PairToJson(stranded_.memory, stranded_.compute)},
+               {"unhealthy", PairToJson(unhealthy_.memory, unhealthy_.compute)},
+               {"reserved", PairToJson(reserved_.memory, reserved_.compute)},
+               {"denied", denied_},
+               {"largestFree", largest_free_},
+               {"accounts", std::move(accounts)}};
+  if (energy_mj_) json["energyMj"] = *energy_mj_;
+  return json;
 }
 
 absl::StatusOr<DeviceHour> DeviceHour::FromJson(const Json& json) {
@@ -305,6 +324,9 @@ absl::StatusOr<DeviceHour> DeviceHour::FromJson(const Json& json) {
   hour.covered_ms_ = static_cast<int64_t>(covered);
   HET_ASSIGN_OR_RETURN(hour.denied_, JsonUint(json, "denied"));
   HET_ASSIGN_OR_RETURN(hour.largest_free_, JsonUint(json, "largestFree"));
+  if (json.contains("energyMj")) {
+    HET_ASSIGN_OR_RETURN(hour.energy_mj_, JsonUint(json, "energyMj"));
+  }
   std::vector<uint64_t> numbers;
   const std::pair<const char*, Amounts*> totals[] = {{"free", &hour.free_},
                                                      {"stranded", &hour.stranded_},
@@ -329,7 +351,10 @@ absl::StatusOr<DeviceHour> DeviceHour::FromJson(const Json& json) {
     account.owner = static_cast<int64_t>(owner);
     HET_ASSIGN_OR_RETURN(account.metered, JsonBool(entry, "metered", true));
     HET_RETURN_IF_ERROR(ReadNumbers(entry, "sums", numbers));
-    if (numbers.size() != 9) return absl::InvalidArgumentError("\"sums\": nine numbers");
+    // Nine before energy was metered.
+    if (numbers.size() != 9 && numbers.size() != 10) {
+      return absl::InvalidArgumentError("\"sums\": ten numbers");
+    }
     account.used = {numbers[0], numbers[1]};
     account.idle = {numbers[2], numbers[3]};
     account.present_ms = static_cast<int64_t>(std::min<uint64_t>(numbers[4], covered));
@@ -337,6 +362,7 @@ absl::StatusOr<DeviceHour> DeviceHour::FromJson(const Json& json) {
     account.compute_limit = numbers[6];
     account.memory_max_kib = numbers[7];
     account.wait_ns = numbers[8];
+    if (numbers.size() > 9) account.energy_mj = numbers[9];
     HET_RETURN_IF_ERROR(ReadNumbers(entry, "seen", numbers));
     for (size_t i = 0; i + 1 < numbers.size(); i += 2) {
       if (numbers[i] >= kBuckets) return absl::InvalidArgumentError("\"seen\": percent");

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ struct DeviceSample {
   uint64_t free_kib = 0;
   uint32_t free_parts = 0;
   uint32_t denied = 0;  // since the sample before
+  // That the device took in the interval, mJ; nullopt: it has no meter.
+  std::optional<uint64_t> energy_mj;
   std::vector<HolderSample> holders;
 };
 
@@ -80,6 +83,7 @@ class DeviceHour {
     uint64_t compute_limit = 0;  // ns
     uint64_t memory_max_kib = 0;
     uint64_t wait_ns = 0;
+    uint64_t energy_mj = 0;
     bool metered = true;
     std::array<uint32_t, kBuckets> seen = {};  // ms by percent of the device used
   };
@@ -98,7 +102,8 @@ class DeviceHour {
   int64_t covered_ms_ = 0;
   Amounts free_, stranded_, unhealthy_, reserved_;
   uint64_t denied_ = 0;
-  uint64_t largest_free_ = 0;  // KiB x ms
+  std::optional<uint64_t> energy_mj_;  // that no lease worked with; nullopt: no meter
+  uint64_t largest_free_ = 0;          // KiB x ms
   std::map<std::string, Account> accounts_;
 };
 

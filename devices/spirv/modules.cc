@@ -170,7 +170,13 @@ std::string BesideThisCode() {
   // The program itself may be known by the name it was started with.
   if (error) path = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) return "";
-  return (path.parent_path().parent_path() / "lib" / "het" / "spirv").string();
+  // Programs stand one folder below the prefix, a library may stand two below it
+  // (lib/<architecture>).
+  const auto above = path.parent_path().parent_path();
+  const auto near = above / "lib" / "het" / "spirv",
+             far = above.parent_path() / "lib" / "het" / "spirv";
+  return (std::filesystem::exists(near, error) || !std::filesystem::exists(far, error) ? near : far)
+      .string();
 }
 
 std::string CacheFolder() {

@@ -60,6 +60,26 @@ PeerProcess::Body Saturate(Counters& counters, int index) {
   };
 }
 
+// The same as a runtime does it that parks its work: a place in the line, and looks of its own.
+PeerProcess::Body SaturateParked(Counters& counters, int index) {
+  return [&counters, index](ArbiterSeat& seat) {
+    while (counters.stop.load() == 0) {
+      const int64_t asked = NowNs();
+      std::optional<Ticket> ticket = seat.TryBegin(kLaunchNs);
+      for (; !ticket; ticket = seat.TryBegin(kLaunchNs)) {
+        if (seat.revoked()) return 1;
+        seat.WaitTurn(kLaunchNs, NowNs() + 5'000'000);
+      }
+      seat.Withdraw();
+      Raise(counters.worst_wait_ns[index], NowNs() - asked);
+      SleepNs(kLaunchNs);
+      seat.End(*ticket, kLaunchNs);
+      counters.launches[index].fetch_add(1);
+    }
+    return 0;
+  };
+}
+
 class PeersTest : public ::testing::Test {
  protected:
   std::unique_ptr<ArbiterHost> host_ = *ArbiterHost::Create("device");
@@ -256,7 +276,7 @@ TEST_P(HostilePeerTest, OthersGoOn) {
       },
       options);
   PeerProcess first(*host_, lease, Saturate(counters_, 0));
-  PeerProcess second(*host_, AddLease(*host_, 30), Saturate(counters_, 1));
+  PeerProcess second(*host_, AddLease(*host_, 30), SaturateParked(counters_, 1));
   SleepNs(Stretch(2'000'000'000));
   EXPECT_TRUE(host_->Usage(hostile_lease).ok());
   counters_.stop.store(1);

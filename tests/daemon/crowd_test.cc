@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,6 +92,47 @@ TEST(HetdInACrowd, GoesOnWithoutDescriptorsAndTakesClientsAgainAfterwards) {
     const auto again = protocol::Client::Connect(hetd.socket(), 1000);
     return again.ok() && (*again)->GetInfo().ok();
   }));
+}
+
+// Memory is the one thing hetd does not go on without: it ends at once, as if it were killed, and
+// the next one has every lease. Clients that fill its buffers are bounded long before.
+TEST(HetdInACrowd, LosesNoLeaseWhenItsMemoryIsUsedUp) {
+  HetdProcess hetd;
+  hetd.Start();
+  std::vector<Lease> leases;
+  {
+    const auto client = hetd.Connect();
+    for (int i = 0; i < 100; ++i) {
+      const auto lease = client->Acquire(Small(Holder::kManual));
+      ASSERT_TRUE(lease.ok()) << lease.status();
+      leases.push_back(lease->front());
+    }
+  }
+  const rlim_t bytes = (StatusOf(hetd.pid(), "VmSize") + 256) << 10;
+  const rlimit tight = {bytes, RLIM_INFINITY};
+  ASSERT_EQ(prlimit(hetd.pid(), RLIMIT_AS, &tight, nullptr), 0);
+  // Half a frame from each of many clients.
+  const std::string half = "{\"method\":\"" + std::string(60'000, 'x');
+  std::vector<int> many;
+  const auto ended = [&] {
+    return kill(hetd.pid(), 0) != 0 || StatusOf(hetd.pid(), "VmSize") == 0;
+  };
+  for (int i = 0; i < 600 && !ended(); ++i) {
+    const int fd = hetd.ConnectRaw();
+    (void)!send(fd, half.data(), half.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    many.push_back(fd);
+  }
+  const bool dead = Eventually(ended, 3000);
+  printf("memory used up: hetd %s after %zu clients with half a frame\n",
+         dead ? "ended" : "goes on", many.size());
+  for (const int fd : many) close(fd);
+  hetd.Kill(SIGKILL);
+  hetd.Start();
+  const auto client = hetd.Connect();
+  const auto after = client->ListLeases();
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->size(), leases.size());
+  ASSERT_TRUE(client->Release(ChangeOf(leases[0])).ok());
 }
 
 // A child that acquires, says so, and stays until it is killed.

@@ -54,7 +54,7 @@ struct SimDisk::Handle {
       return refused;
     }
     if (handle.disk->lies_) return SQLITE_OK;
-    handle.file->synced = handle.file->content;
+    for (const Change& change : handle.file->unsynced) Apply(change, handle.file->synced);
     handle.file->unsynced.clear();
     return SQLITE_OK;
   }

@@ -122,6 +122,41 @@ void RenderDevices(std::string& out, const Snapshot& snapshot,
        });
 }
 
+// What the devices' own sensors say; absent where they do not.
+void RenderSensors(std::string& out, const Snapshot& snapshot) {
+  std::map<std::string, const DeviceInfo*> devices;
+  for (const protocol::DeviceRow& row : snapshot.devices) devices[row.info.uuid] = &row.info;
+  const auto each = [&](const char* name, const char* type, const char* help, auto add) {
+    Family family(out, name, type, help);
+    for (const Telemetry& sample : snapshot.telemetry) {
+      const auto device = devices.find(sample.uuid);
+      if (device != devices.end()) add(family, sample, Hardware(*device->second));
+    }
+  };
+  const auto number = [](auto member) {
+    return [member](Family& family, const Telemetry& sample, const Labels& labels) {
+      if (sample.*member) family.Add(labels, static_cast<double>(*(sample.*member)));
+    };
+  };
+  each("hw_power_watts", "gauge", "What the device takes.", number(&Telemetry::power_watts));
+  each("hw_energy_joules_total", "counter", "What it took since its driver was loaded.",
+       number(&Telemetry::energy_joules));
+  each("hw_temperature_celsius", "gauge", "Of the chip.", number(&Telemetry::temperature_celsius));
+  each("hw_errors_total", "counter", "Memory errors since its driver was loaded.",
+       [](Family& family, const Telemetry& sample, const Labels& labels) {
+         for (const auto& [kind, count] : {std::pair("corrected", sample.corrected_errors),
+                                           std::pair("uncorrected", sample.uncorrected_errors)}) {
+           if (count) family.Add(With(labels, "hw_error_type", kind), static_cast<double>(*count));
+         }
+       });
+  each("hw_throttled", "gauge", "1 for each reason why it runs slower now.",
+       [](Family& family, const Telemetry& sample, const Labels& labels) {
+         for (const std::string& reason : sample.throttle_reasons) {
+           family.Add(With(labels, "reason", reason), 1);
+         }
+       });
+}
+
 void RenderHistogram(std::string& out, const Json& json, const char* name, const char* help) {
   const Json bounds = json.value("bounds", Json::array());
   const Json counts = json.value("counts", Json::array());
@@ -170,6 +205,14 @@ absl::StatusOr<Snapshot> Look(protocol::Client& client, int64_t now_ns) {
   // A hetd of the version before has none.
   if (!statistics.ok() && !absl::IsUnimplemented(statistics.status())) return statistics.status();
   if (statistics.ok()) snapshot.statistics = *std::move(statistics);
+  auto pages = client.CallMore("org.het.v1.ListTelemetry", Json::object());
+  if (!pages.ok() && !absl::IsUnimplemented(pages.status())) return pages.status();
+  for (const Json& page : pages.ok() ? *pages : std::vector<Json>()) {
+    for (const Json& row : page.value("telemetry", Json::array())) {
+      auto telemetry = TelemetryFromJson(row);
+      if (telemetry.ok()) snapshot.telemetry.push_back(*std::move(telemetry));
+    }
+  }
   return snapshot;
 }
 
@@ -215,6 +258,7 @@ std::string Metrics::Render(const Snapshot& snapshot) {
   if (comparable || last_ns_ == 0) last_ns_ = snapshot.at_ns;
 
   RenderDevices(out, snapshot, allocated);
+  RenderSensors(out, snapshot);
   // What hetd itself has not looked at for long is not what is.
   const bool fresh = snapshot.statistics.value("sampleAgeSeconds", 0.0) <= kStaleSeconds;
   const auto each = [&](const char* name, const char* type, const char* help, auto add) {

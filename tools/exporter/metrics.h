@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
+#include "devices/telemetry.h"
 #include "protocol/client.h"
 #include "protocol/messages.h"
 
@@ -25,6 +26,7 @@ struct Snapshot {
   std::vector<protocol::DeviceRow> devices;
   std::vector<protocol::SliceRow> slices;
   Json statistics = Json::object();  // GetStatistics
+  std::vector<Telemetry> telemetry;  // of devices with sensors
 };
 
 absl::StatusOr<Snapshot> Look(protocol::Client& client, int64_t now_ns);

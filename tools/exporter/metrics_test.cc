@@ -103,5 +103,22 @@ TEST(Metrics, SaysOnlyThatHetdIsDown) {
             "# HELP het_up Whether hetd answers.\n# TYPE het_up gauge\nhet_up 0\n");
 }
 
+TEST(Metrics, ShowsWhatSensorsSayAndNothingWhereThereAreNone) {
+  Snapshot snapshot = SnapshotAt(100, 0);
+  Telemetry sample;
+  sample.uuid = "d0";
+  sample.power_watts = 212.5;
+  sample.uncorrected_errors = 3;
+  sample.throttle_reasons = {"thermal"};
+  snapshot.telemetry = {sample};
+  const std::string text = Metrics().Render(snapshot);
+  EXPECT_THAT(text, HasSubstr("hw_power_watts{hw_id=\"d0\""));
+  EXPECT_THAT(text, HasSubstr("} 212.5\n"));
+  EXPECT_THAT(text, HasSubstr("hw_error_type=\"uncorrected\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("reason=\"thermal\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("hw_energy_joules_total")));
+  EXPECT_THAT(text, Not(HasSubstr("corrected\"} 0")));
+}
+
 }  // namespace
 }  // namespace het::exporter

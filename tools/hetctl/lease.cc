@@ -20,7 +20,7 @@ namespace {
 
 struct AcquireOptions {
   std::vector<std::string> devices, shares, memories, names;
-  std::string policy = "guaranteed", priority = "normal", tenant, ttl, isolation, model,
+  std::string policy = "guaranteed", priority = "normal", tenant, job, ttl, isolation, model,
               objective = "throughput", wait = "0s";
   ModelLoad load;
 };
@@ -47,6 +47,7 @@ int PrintLeases(const Globals& globals, const std::vector<Lease>& leases) {
 absl::StatusOr<protocol::LeaseTerms> Terms(const AcquireOptions& options) {
   protocol::LeaseTerms terms;
   terms.tenant = options.tenant;
+  terms.job = options.job;
   terms.holder = Holder::kManual;  // a lease of hetctl outlives it
   terms.confirm = true;
   if (!options.ttl.empty()) {
@@ -242,6 +243,9 @@ void RegisterLease(CLI::App& app, Globals& globals) {
                       "what must keep it apart from other users' slices, at least: hardware, "
                       "driver, or cooperative (default: what hetd.toml says)");
   acquire->add_option("--tenant", options->tenant, "a name for reports (default: the user's)");
+  acquire->add_option("--job", options->job,
+                      "the batch system's job it is for, for reports (default: $SLURM_JOB_ID, "
+                      "$PBS_JOBID, $LSB_JOBID or $JOB_ID)");
   auto* model =
       acquire->add_option("--model", options->model,
                           "a model file: hetd plans against what is free and leases every stage");
