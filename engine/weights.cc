@@ -32,8 +32,8 @@ void Populate(uintptr_t begin, uintptr_t end) {
   }
 }
 
-// Gives back the pages of what was uploaded: they are in the page cache still, and nobody needs them
-// twice in this process. Pages that other tensors share stay.
+// Gives back the pages of what was uploaded: they are in the page cache still, and nobody needs
+// them twice in this process. Pages that other tensors share stay.
 void Forget(const GgufTensor& tensor) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t begin = (AddressOf(tensor) + page - 1) / page * page;
