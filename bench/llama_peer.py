@@ -7,7 +7,7 @@ The peer is built by the user, with its defaults, CPU only; its own tool quantis
 the types, so both programs run the same bytes. Decode: 32 tokens behind a prompt of 8, one sequence. Batch: the same with 8
 sequences. Prefill: one prompt of 256 tokens. hetllm runs with q8 activations, as the peer always does for quantised types.
 Every round runs each program once; figures are medians with min-max, the ratio is the median of each round's own ratio.
-Before a run the script waits (20 s at most) until nobody else computes, and a round beside which others took more than 4 %
+Before a run the script waits (10 s at most) until nobody else computes, and a round beside which others took more than 4 %
 of the processors is run again (twice at most, then kept and counted as "busy").
 """
 import argparse
@@ -53,7 +53,7 @@ class Others:
 
 
 def wait_for_quiet():
-    for _ in range(20):
+    for _ in range(10):
         others = Others()
         time.sleep(1)
         if others.share() < 0.04:

@@ -53,6 +53,10 @@ def largest_pss(arguments):
     return largest, private
 
 
+def spread(seconds):
+    return f"{statistics.median(seconds):.3f} s ({min(seconds):.3f}-{max(seconds):.3f})"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
@@ -78,9 +82,9 @@ def main():
         report.append({"device": device, "firstTokenSeconds": token, "loadSeconds": load, "fileBytes": file_bytes, "pssBytes": pss,
                        "anonymousBytes": private, "pssOverFileAndKv": pss / needed})
         if options.output == "table":
-            print(f"{device:8} first token {statistics.median(token):.3f} s ({min(token):.3f}-{max(token):.3f}), goal 0.3; "
-                  f"with {file_bytes / 1e9:.2f} GB {statistics.median(load):.3f} s ({min(load):.3f}-{max(load):.3f}), goal 1 per GB; "
-                  f"memory {pss / 1e6:.0f} MB ({private / 1e6:.0f} anonymous) of {needed / 1e6:.0f}: {pss / needed:.3f}, goal 1.05", flush=True)
+            print(f"{device:8} first token {spread(token)}, goal 0.3; with {file_bytes / 1e9:.2f} GB {spread(load)}, goal 1 / GB; "
+                  f"memory {pss / 1e6:.0f} MB ({private / 1e6:.0f} anonymous) of {needed / 1e6:.0f}: {pss / needed:.3f} (1.05)",
+                  flush=True)
     if options.output == "json":
         print(json.dumps(report, indent=1))
     return 0
