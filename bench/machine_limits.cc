@@ -40,12 +40,14 @@ uint64_t SumWords(const uint8_t* from, size_t bytes) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(c, e))));
 }
 
-// `rounds` times ten independent chains of multiply-adds. Returns the operations; *sink keeps them
-// alive.
+// `rounds` times ten independent chains of multiply-adds, which begin differently lest the compiler
+// find them equal and do one. Returns the operations; *sink keeps them alive.
 double MultiplyAdds(size_t rounds, float* sink) {
   const HWY_FULL(float) d;
   const auto x = hn::Set(d, 0.999999f), y = hn::Set(d, 1e-6f);
-  auto a = hn::Iota(d, 0.0f), b = a, c = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a;
+  auto a = hn::Iota(d, 0.0f), b = hn::Iota(d, 1.0f), c = hn::Iota(d, 2.0f), e = hn::Iota(d, 3.0f);
+  auto f = hn::Iota(d, 4.0f), g = hn::Iota(d, 5.0f), h = hn::Iota(d, 6.0f), i = hn::Iota(d, 7.0f);
+  auto j = hn::Iota(d, 8.0f), k = hn::Iota(d, 9.0f);
   for (size_t round = 0; round < rounds; ++round) {
     a = hn::MulAdd(a, x, y), b = hn::MulAdd(b, x, y), c = hn::MulAdd(c, x, y),
     e = hn::MulAdd(e, x, y);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/rebuild.h"
 
 namespace hetllm {
 namespace {
@@ -36,7 +37,10 @@ bool IsLost(const Slice& slice) {
 
 Engine::Engine(const het::api::Session& session, const Model& model, std::vector<Slice> slices,
                EngineOptions options)
-    : session_(session), model_(model), options_(std::move(options)) {
+    : session_(session),
+      model_(model),
+      options_(std::move(options)),
+      kept_inputs_(model.shape().embd) {
   const uint64_t widest = uint64_t{options_.limits.rows} *
                           std::max({model.shape().ff, model.shape().q_dim(), model.shape().embd});
   if (widest >= uint64_t{1} << 31) {
@@ -61,7 +65,7 @@ Engine::Engine(const het::api::Session& session, const Model& model, std::vector
     options_.note("the model has no quantised matrices; activations stay f32");
   }
   costs_.resize(slices_.size());
-  StartOn(false, "");
+  StartOn(false, "", {});
 }
 
 void Engine::Calibrate() {
@@ -166,15 +170,32 @@ const Engine::LossPlan* Engine::FindLossPlan() const {
   return nullptr;
 }
 
-void Engine::Start() {
+std::vector<LayerCaches> Engine::SortCaches() {
+  std::vector<LayerCaches> caches(placement_.stages.size());
+  for (size_t i = 0; i < placement_.stages.size(); ++i) {
+    const PlacedStage& placed = placement_.stages[i];
+    LayerCaches& kept = kept_caches_[slices_[placed.slice].get()];
+    for (auto at = kept.lower_bound(placed.begin); at != kept.end() && at->first < placed.end;) {
+      caches[i].insert(kept.extract(at++));
+    }
+  }
+  kept_caches_.clear();
+  return caches;
+}
+
+void Engine::Start(const CachedTokens& cached) {
   PlacementInputs inputs;
   if (const LossPlan* plan = FindLossPlan()) {
     inputs = plan->inputs;
     placement_ = plan->placement;
   } else {
+    kept_caches_.clear();  // they would be in the way of what is planned now
     inputs = Inputs();
     placement_ = MakePlacement(inputs);
   }
+  std::vector<LayerCaches> caches = SortCaches();
+  const bool rebuild = std::any_of(caches.begin(), caches.end(),
+                                   [](const LayerCaches& of_stage) { return !of_stage.empty(); });
 
   uint64_t all = 0;
   uint64_t done = 0;
@@ -188,29 +209,51 @@ void Engine::Start() {
     }
   };
   std::vector<het::api::Stage> pipeline;
-  for (const PlacedStage& placed : placement_.stages) {
+  std::vector<RebuildStage> rebuilding;
+  std::vector<size_t> boundaries;
+  for (size_t i = 0; i < placement_.stages.size(); ++i) {
+    const PlacedStage& placed = placement_.stages[i];
     const Slice& slice = *slices_[placed.slice];
     stages_.push_back(std::make_unique<Stage>(model_, slice.lease, *kernels_[placed.slice],
-                                              placed.begin, placed.end, options_.limits, progress));
+                                              placed.begin, placed.end, options_.limits, progress,
+                                              std::move(caches[i])));
     Stage* stage = stages_.back().get();
+    rebuilding.push_back({stage, &slice.lease});
+    if (i > 0) {
+      boundaries.push_back(placed.begin);
+    }
     het::api::Stage entry;
     entry.name = slice.name;
     entry.lease = &slice.lease;
     entry.output_capacity = Stage::OutputBytes(model_, placed.end, options_.limits);
-    entry.run = [stage](het_stage_call& call) {
-      const auto& batch = *static_cast<const Microbatch*>(call.item_data);
+    entry.run = [stage, i](het_stage_call& call) {
+      auto& batch = *static_cast<Microbatch*>(call.item_data);
+      float* keep = i == 0 || batch.inputs.empty() ? nullptr : batch.inputs[i - 1].data();
       call.output_bytes =
-          stage->Enqueue(het::api::QueueView(call.queue), batch, call.input, call.output);
+          stage->Enqueue(het::api::QueueView(call.queue), batch, call.input, call.output, keep);
     };
     pipeline.push_back(std::move(entry));
   }
   if (options_.progress) {
     options_.progress(all, all);
   }
+  // Before the pipeline, whose channels take the memory that this needs.
+  kept_inputs_.AddBoundaries(boundaries);
+  rebuilt_ = rebuild;
+  if (rebuild) {
+    const size_t layers =
+        Rebuild(rebuilding, options_.limits, model_.shape().embd, cached, kept_inputs_);
+    if (options_.note) {
+      options_.note(Cat("the keys of ", layers, layers == 1 ? " layer" : " layers",
+                        " were computed again from kept inputs"));
+    }
+  }
+  kept_inputs_.ForgetOthers(boundaries);
   pipeline_ =
       het::api::Pipeline(session_, std::move(pipeline),
                          Stage::InputBytes(model_, 0, options_.limits), placement_.in_flight);
   PlanLosses(inputs);
+  keeping_ = options_.keep_inputs && !boundaries.empty() && !loss_plans_.empty();
 }
 
 void Engine::Submit(Microbatch& batch, Done done) {
@@ -230,6 +273,10 @@ void Engine::Submit(Microbatch& batch, Done done) {
   }
   if (wanted == 0) {
     item.output = nullptr;
+  }
+  batch.inputs.resize(keeping_ ? stages_.size() - 1 : 0);
+  for (std::vector<float>& inputs : batch.inputs) {
+    inputs.resize(batch.tokens.size() * model_.shape().embd);
   }
   item.done = [done = std::move(done)](uint64_t, const het::api::Error* error, uint64_t) {
     done(error);
@@ -256,6 +303,8 @@ void Engine::Run(Microbatch& batch) {
     throw *failure;
   }
 }
+
+void Engine::Keep(const Microbatch& batch) { kept_inputs_.Keep(batch); }
 
 std::vector<StageReport> Engine::Report() const {
   std::vector<StageReport> reports;
@@ -297,6 +346,7 @@ void Engine::DropLost(const std::string& device) {
     const auto at = static_cast<std::ptrdiff_t>(i);
     kernels_.erase(kernels_.begin() + at);
     costs_.erase(costs_.begin() + at);
+    kept_caches_.erase(slices_[i].get());
     slices_.erase(slices_.begin() + at);
   }
   if (names.empty()) {
@@ -314,18 +364,25 @@ void Engine::DropLost(const std::string& device) {
   }
 }
 
-void Engine::Recover() {
+bool Engine::Recover(const CachedTokens& cached) {
   const int failed = pipeline_ ? pipeline_.failed_stage() : -1;
   std::string device;
   if (failed >= 0) {
     device = slices_[placement_.stages[static_cast<size_t>(failed)].slice]->device;
   }
-  StartOn(true, device);
+  StartOn(true, device, cached);
+  return rebuilt_;
 }
 
-void Engine::StartOn(bool lost, std::string device) {
+void Engine::StartOn(bool lost, std::string device, const CachedTokens& cached) {
+  const bool anything =
+      std::any_of(cached.begin(), cached.end(), [](const auto& tokens) { return !tokens.empty(); });
+  bool keep = keeping_ && anything;
   for (;;) {
     pipeline_ = het::api::Pipeline();
+    for (size_t i = 0; keep && i < stages_.size(); ++i) {
+      kept_caches_[slices_[placement_.stages[i].slice].get()].merge(stages_[i]->TakeCaches());
+    }
     stages_.clear();
     if (lost) {
       DropLost(device);
@@ -333,13 +390,14 @@ void Engine::StartOn(bool lost, std::string device) {
     }
     try {
       Calibrate();
-      Start();
+      Start(cached);
       return;
     } catch (const het::api::Error& error) {
       if (error.code() != HET_DATA_LOSS) {
         throw;
       }
       lost = true;  // one more, while starting: it says so itself
+      keep = false;
       device.clear();
     }
   }

@@ -4,16 +4,20 @@
 // thread; `done` is called once per micro-batch on a thread of the library and must be short. When
 // a device was lost every micro-batch in flight fails with HET_DATA_LOSS: wait for all of them,
 // then call Recover, which places the model over the slices that are left, as was planned for that
-// loss when the engine started; the KV cache is empty after it. Errors: Error and het::api::Error.
+// loss when the engine started, and fills the KV cache of the lost layers from the inputs that
+// their stages got; where that cannot be, the KV cache is empty after it. Errors: Error and
+// het::api::Error.
 #ifndef HET_ENGINE_ENGINE_H_
 #define HET_ENGINE_ENGINE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/calibrate.h"
+#include "engine/kept_inputs.h"
 #include "engine/kernel_set.h"
 #include "engine/microbatch.h"
 #include "engine/model.h"
@@ -29,6 +33,7 @@ struct EngineOptions {
   Workload workload;
   het_objective objective = HET_THROUGHPUT;
   bool use_stored_costs = true;
+  bool keep_inputs = true;    // of the stages, in host memory, for Recover
   std::vector<size_t> split;  // layers per slice instead of a plan; until a slice is lost
   // Notes for the user ("q8 not possible here"), and loading progress over all weights.
   std::function<void(const std::string&)> note;
@@ -63,6 +68,8 @@ class Engine {
   void Submit(Microbatch& batch, Done done);
   // Submits one and waits for it.
   void Run(Microbatch& batch);
+  // To be called with every micro-batch that is done and whose rows stay in the KV cache.
+  void Keep(const Microbatch& batch);
 
   const Model& model() const { return model_; }
   const EngineOptions& options() const { return options_; }
@@ -75,17 +82,20 @@ class Engine {
   // The progress function is not called any more (its bar is gone).
   void ForgetProgress() { options_.progress = nullptr; }
 
-  // Gives the lost slice back and starts again on the others. Error when nothing is left or the
-  // model does not fit.
-  void Recover();
+  // Gives the lost slice back and starts again on the others. `cached`: the tokens of micro-batches
+  // that were done, per place of the KV cache. Returns whether the cache holds them again; else it
+  // is empty. Error when nothing is left or the model does not fit.
+  bool Recover(const CachedTokens& cached);
 
  private:
   void Calibrate();
-  void Start();
+  void Start(const CachedTokens& cached);
+  // The caches that the slices which are left can go on with, for the stages of placement_.
+  std::vector<LayerCaches> SortCaches();
   void DropLost(const std::string& device);
   // Calibrates, plans and loads on the slices there are; `lost`: but first without those of
-  // `device` and the lost ones.
-  void StartOn(bool lost, std::string device);
+  // `device` and the lost ones. Tries to have `cached` in the KV cache.
+  void StartOn(bool lost, std::string device, const CachedTokens& cached);
   void MeasureLinks(PlacementInputs& inputs) const;
   PlacementInputs Inputs() const;
   // What to do when every slice of a device is gone; nothing for a loss that leaves too little.
@@ -107,6 +117,11 @@ class Engine {
   std::vector<LayerCosts> costs_;
   Placement placement_;
   std::vector<LossPlan> loss_plans_;  // one per device
+  // While it recovers: what stages of before had on slices that are left.
+  std::map<const Slice*, LayerCaches> kept_caches_;
+  KeptInputs kept_inputs_;
+  bool keeping_ = false;
+  bool rebuilt_ = false;
   std::vector<std::unique_ptr<Stage>> stages_;
   het::api::Pipeline pipeline_;  // goes before the stages that it calls
 };

@@ -119,6 +119,7 @@ std::vector<Sequence> Generator::Run(const std::vector<std::vector<int32_t>>& pr
     throw Error(Cat(sequences_.size(), " prompts, but the engine was made for ", limits.slots));
   }
   cached_.resize(std::max(cached_.size(), sequences_.size()));
+  computed_.assign(sequences_.size(), 0);
   while (!AllDone()) {
     try {
       Prefill();
@@ -128,15 +129,29 @@ std::vector<Sequence> Generator::Run(const std::vector<std::vector<int32_t>>& pr
       if (error.code() != HET_DATA_LOSS) {
         throw;
       }
-      engine_.Recover();
-      ++timings_.recoveries;
+      Recover();
     }
   }
   for (size_t s = 0; s < sequences_.size() && options_.max_new > 0; ++s) {
     cached_[s] = sequences_[s].tokens;
-    cached_[s].pop_back();  // chosen, and not computed any more
+    cached_[s].resize(computed_[s]);  // the last was chosen, and is not computed any more
   }
   return sequences_;
+}
+
+void Generator::Recover() {
+  const PhaseTimer timer(timings_.recovery_ms);
+  CachedTokens computed;
+  for (size_t s = 0; s < sequences_.size(); ++s) {
+    const auto& tokens = sequences_[s].tokens;
+    computed.emplace_back(tokens.begin(),
+                          tokens.begin() + static_cast<std::ptrdiff_t>(computed_[s]));
+  }
+  ++timings_.recoveries;
+  if (engine_.Recover(computed)) {
+    ++timings_.rebuilds;
+    std::move(computed.begin(), computed.end(), cached_.begin());
+  }
 }
 
 bool Generator::AllDone() const {
@@ -157,6 +172,12 @@ void Generator::Launch(Flight& flight, Inbox& inbox) {
 }
 
 void Generator::Accept(const Flight& flight) {
+  const Microbatch& batch = flight.batch;
+  engine_.Keep(batch);
+  for (size_t r = 0; r < batch.rows(); ++r) {
+    size_t& computed = computed_[static_cast<size_t>(batch.slots[r])];
+    computed = std::max(computed, static_cast<size_t>(batch.positions[r]) + 1);
+  }
   const uint32_t vocab = engine_.model().shape().vocab;
   const auto& tokenizer = engine_.model().tokenizer();
   for (size_t i = 0; i < flight.wanted.size(); ++i) {
@@ -179,7 +200,7 @@ void Generator::Accept(const Flight& flight) {
 
 // All tokens of all sequences that are not done, cut into micro-batches; the last row of each
 // sequence is wanted.
-std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() const {
+std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() {
   const uint32_t rows = engine_.options().workload.prefill.rows;
   const uint32_t most_wanted = engine_.options().limits.wanted;
   std::vector<std::unique_ptr<Flight>> flights;
@@ -192,6 +213,7 @@ std::vector<std::unique_ptr<Generator::Flight>> Generator::MakePrefill() const {
            cached[first] == sequence.tokens[first]) {
       ++first;
     }
+    computed_[s] = first;
     for (size_t at = first; at < sequence.tokens.size() && !sequence.done; ++at) {
       if (flights.empty() || flights.back()->batch.rows() >= rows ||
           flights.back()->wanted.size() >= most_wanted) {

@@ -4,10 +4,11 @@
 // What a prompt has in common with what the run before left in its place of the KV cache is not
 // computed again (a conversation goes on where it was).
 //
-// A lost device is survived: the engine places the model again over the other slices, the prompts
-// and what they generated so far run once more, and generation goes on with the same tokens. Used
-// by one thread; `on_token` is called on it. Errors: Error and het::api::Error; Ctrl-C ends with
-// Error (exit 130) after the micro-batches in flight are done.
+// A lost device is survived: the engine places the model again over the other slices, fills the
+// caches of the lost layers from what it kept (else the prompts and what they generated so far run
+// once more), and generation goes on with the same tokens. Used by one thread; `on_token` is called
+// on it. Errors: Error and het::api::Error; Ctrl-C ends with Error (exit 130) after the
+// micro-batches in flight are done.
 #ifndef HET_ENGINE_GENERATOR_H_
 #define HET_ENGINE_GENERATOR_H_
 
@@ -42,6 +43,8 @@ struct Timings {
   uint32_t prefill_items = 0;
   uint32_t decode_groups = 0;
   uint32_t recoveries = 0;
+  uint32_t rebuilds = 0;   // of these, without running the prompts again
+  double recovery_ms = 0;  // part of the phases' times
 };
 
 class Generator {
@@ -71,15 +74,16 @@ class Generator {
   // Takes the tokens of a finished micro-batch.
   void Accept(const Flight& flight);
   void SubmitGroup(Flight& flight, Inbox& inbox);
-  std::vector<std::unique_ptr<Flight>> MakePrefill() const;
+  std::vector<std::unique_ptr<Flight>> MakePrefill();
   std::vector<std::unique_ptr<Flight>> MakeGroups() const;
   bool AllDone() const;
+  void Recover();
 
   Engine& engine_;
   const GenerateOptions options_;
   std::vector<Sequence> sequences_;
-  std::vector<std::vector<int32_t>>
-      cached_;  // per place of the KV cache: tokens whose keys it holds
+  CachedTokens cached_;           // what the KV cache holds, between the phases
+  std::vector<size_t> computed_;  // per sequence: tokens whose keys are in every cache
   std::vector<Sampler> samplers_;
   OnToken on_token_;
   Timings timings_;

@@ -23,6 +23,8 @@ struct Microbatch {
   // is made on the device.
   std::vector<float> logits;
   std::vector<int32_t> choices;
+  // What every stage but the first got, [rows][embd] each, where the engine keeps that.
+  std::vector<std::vector<float>> inputs;
 
   void Add(int32_t token, int32_t position, int32_t slot, bool want) {
     if (want) {

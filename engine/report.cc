@@ -142,7 +142,9 @@ nlohmann::json TimingsJson(const Engine& engine, const Timings& timings, uint32_
           {"decodeTokensPerSecond", TokensPerSecond(timings.decode_tokens, timings.decode_ms)},
           {"decodePlannedTokensPerSecond", promise.decode},
           {"decodeGroups", timings.decode_groups},
-          {"recoveries", timings.recoveries}};
+          {"recoveries", timings.recoveries},
+          {"rebuilds", timings.rebuilds},
+          {"recoveryMs", timings.recovery_ms}};
 }
 
 std::string Dump(const nlohmann::json& json) {

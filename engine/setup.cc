@@ -50,6 +50,8 @@ void AddRunOptions(CLI::App& app, RunOptions& options) {
          "count as one each")
       ->delimiter(',');
   app.add_flag("--recalibrate", options.recalibrate, "measure the slices again");
+  app.add_flag("--no-keep", options.no_keep,
+               "keep no inputs of stages; the prompts run again when a device is lost");
   app.add_flag("--embedded", options.embedded, "use no daemon");
   app.add_option("--socket", options.socket, "the daemon's socket; it must answer");
   app.add_option("--simulate", options.simulate,
@@ -152,6 +154,7 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
   engine.objective = options.objective == "latency" ? HET_LATENCY : HET_THROUGHPUT;
   engine.split = options.split;
   engine.use_stored_costs = !options.recalibrate;
+  engine.keep_inputs = !options.no_keep;
   engine.note = PrintNote;
   return engine;
 }

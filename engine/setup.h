@@ -27,6 +27,7 @@ struct RunOptions {
   std::string objective = "throughput";
   std::vector<size_t> split;
   bool recalibrate = false;
+  bool no_keep = false;
   bool embedded = false;
   std::string socket;
   std::string simulate;

@@ -97,7 +97,8 @@ uint64_t Stage::OutputBytes(const Model& model, size_t end, const Limits& limits
 }
 
 Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& kernels,
-             size_t begin, size_t end, const Limits& limits, const LoadProgress& progress)
+             size_t begin, size_t end, const Limits& limits, const LoadProgress& progress,
+             LayerCaches kept)
     : model_(model),
       kernels_(kernels),
       begin_(begin),
@@ -111,7 +112,12 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
     layout = BlockLayout(model.shape(), limits);
     const uint64_t half = Padded(CacheBytes(model, limits));
     for (size_t layer = first_block; layer < last_block; ++layer) {
-      caches_.push_back({lease.CreateBuffer(2 * half), half});
+      if (const auto old = kept.find(layer); old != kept.end()) {
+        caches_.insert(kept.extract(old));
+        continue;
+      }
+      caches_.emplace(layer, LayerCache{lease.CreateBuffer(2 * half), half});
+      new_caches_.push_back(layer);
     }
   }
   if (last()) {
@@ -144,7 +150,7 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
 }
 
 uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
-                        het_buffer* output) {
+                        het_buffer* output, float* keep) {
   const Shape& shape = model_.shape();
   const uint32_t rows = batch.rows();
   if (rows == 0 || rows > limits_.rows || batch.wanted.size() > limits_.wanted) {
@@ -156,11 +162,28 @@ uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_
   const uint64_t activation_bytes = uint64_t{rows} * shape.embd * sizeof(float);
   // The residual stream lives in the output, or beside the head in scratch.
   const Place x = last() ? x_ : Place{output, 0};
-  if (first()) {
-    kernels_.GetRows(queue, model_.embedding().type, weights_.Of(model_.embedding()),
-                     Place{input, 0}, x, {rows, shape.embd, shape.vocab});
-  } else {
+  if (!first()) {
+    if (keep != nullptr) queue.Read(input, 0, keep, activation_bytes);
     queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+  }
+  RunLayers(queue, batch, begin_, end_, input, x);
+  if (!last()) {
+    return activation_bytes;
+  }
+  if (batch.wanted.empty()) {
+    return 0;
+  }
+  RunHead(queue, batch, x, {output, 0});
+  return batch.wanted.size() * (limits_.greedy ? 1 : shape.vocab) * sizeof(float);
+}
+
+void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
+                      het_buffer* tokens, Place x) {
+  const Shape& shape = model_.shape();
+  const uint32_t rows = batch.rows();
+  if (from == 0) {
+    kernels_.GetRows(queue, model_.embedding().type, weights_.Of(model_.embedding()), {tokens, 0},
+                     x, {rows, shape.embd, shape.vocab});
   }
   if (!caches_.empty()) {
     queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
@@ -171,18 +194,8 @@ uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_
                 shape.rope_frequencies.size() * sizeof(float));
     frequencies_written_ = true;
   }
-  const size_t first_block = std::max<size_t>(begin_, 1) - 1;
-  for (size_t i = 0; i < caches_.size(); ++i) {
-    RunBlock(queue, batch, first_block + i, x);
-  }
-  if (!last()) {
-    return activation_bytes;
-  }
-  if (batch.wanted.empty()) {
-    return 0;
-  }
-  RunHead(queue, batch, x, {output, 0});
-  return batch.wanted.size() * (limits_.greedy ? 1 : shape.vocab) * sizeof(float);
+  for (size_t layer = std::max<size_t>(from, 1); layer < std::min(to, model_.head_layer()); ++layer)
+    RunBlock(queue, batch, layer, x);
 }
 
 bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.HasQ8(w.type); }
@@ -224,11 +237,11 @@ void Stage::Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place
                  shape.rope_magnitude});
 }
 
-void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t index, Place x) {
+void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x) {
   const Shape& shape = model_.shape();
-  const BlockTensors& block = model_.block(index);
+  const BlockTensors& block = model_.block(layer - 1);
   const uint32_t rows = batch.rows();
-  const Cache& cache = caches_[index - (std::max<size_t>(begin_, 1) - 1)];
+  const LayerCache& cache = caches_.at(layer);
   const Place keys = cache.buffer.At(0);
   const Place values = cache.buffer.At(cache.values);
 

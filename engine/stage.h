@@ -13,6 +13,8 @@
 #define HET_ENGINE_STAGE_H_
 
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "engine/kernel_set.h"
@@ -33,10 +35,20 @@ struct Limits {
   bool q8 = false;       // activations in 8 bits where the device has the kernels
 };
 
+// The keys and values of one block.
+struct LayerCache {
+  het::api::Buffer buffer;
+  uint64_t values;  // offset of the V half
+};
+using LayerCaches = std::map<size_t, LayerCache>;  // by pipeline layer
+
 class Stage {
  public:
+  // Caches of its layers that an earlier stage on the same lease had, under the same limits, are
+  // used as they are; the others are new.
   Stage(const Model& model, const het::api::Lease& lease, const KernelSet& kernels, size_t begin,
-        size_t end, const Limits& limits, const LoadProgress& progress = nullptr);
+        size_t end, const Limits& limits, const LoadProgress& progress = nullptr,
+        LayerCaches kept = {});
 
   size_t begin() const { return begin_; }
   size_t end() const { return end_; }
@@ -44,9 +56,21 @@ class Stage {
   bool last() const { return end_ == model_.layer_count(); }
   bool in_place() const { return weights_.in_place(); }
 
-  // Returns the bytes of output that the queued work will write.
+  // Returns the bytes of output that the queued work will write. `keep`, when not null, gets the
+  // input of a stage that is not the first, f32[rows][embd].
   uint64_t Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
-                   het_buffer* output);
+                   het_buffer* output, float* keep = nullptr);
+  // Layers [from, to) of the stage alone, in place on x f32[rows][embd]; where the embedding is
+  // among them from `tokens` int32[rows]. The head is passed over.
+  void EnqueueBlocks(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
+                     het_buffer* tokens, het_buffer* x) {
+    RunLayers(queue, batch, from, to, tokens, {x, 0});
+  }
+
+  // The layers whose caches began empty, ascending.
+  const std::vector<size_t>& new_caches() const { return new_caches_; }
+  // Takes the caches away; the stage computes nothing after that.
+  LayerCaches TakeCaches() { return std::move(caches_); }
 
   // Memory, for the planner. What a layer takes on any slice: weights, cache, and for the head its
   // scratch.
@@ -57,12 +81,9 @@ class Stage {
   static uint64_t OutputBytes(const Model& model, size_t end, const Limits& limits);
 
  private:
-  struct Cache {
-    het::api::Buffer buffer;
-    uint64_t values;  // offset of the V half
-  };
-
-  void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t index, Place x);
+  void RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
+                 het_buffer* tokens, Place x);
+  void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x);
   void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
   // y (+)= W x for every (W, y), quantising x once where that is wanted and possible.
   struct Product {
@@ -83,7 +104,8 @@ class Stage {
   const size_t end_;
   const Limits limits_;
   Weights weights_;
-  std::vector<Cache> caches_;  // per block
+  LayerCaches caches_;
+  std::vector<size_t> new_caches_;
   het::api::Buffer scratch_;
   // Inside scratch_:
   Place x_{}, normed_{}, q_{}, k_{}, v_{}, mixed_{}, gate_{}, up_{}, q8_{}, positions_{}, slots_{},

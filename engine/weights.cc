@@ -32,6 +32,15 @@ void Populate(uintptr_t begin, uintptr_t end) {
   }
 }
 
+// Gives back the pages of what was uploaded: they are in the page cache still, and nobody needs
+// them twice in this process. Pages that other tensors share stay.
+void Forget(const GgufTensor& tensor) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (AddressOf(tensor) + page - 1) / page * page;
+  const uintptr_t end = (AddressOf(tensor) + tensor.bytes) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
 
 Weights::Weights(const Model& model, const het::api::Lease& lease, size_t begin, size_t end,
@@ -100,6 +109,7 @@ void Weights::Upload(const het::api::Lease& lease, const std::vector<const GgufT
     offset += Padded(tensor->bytes);
   }
   queue.Finish();
+  for (const GgufTensor* tensor : tensors) Forget(*tensor);
 }
 
 uint64_t Weights::ChargedBytes(const Model& model, size_t layer) {

@@ -1,6 +1,7 @@
 """The engine's logits agree with the double-precision reference to 1e-3 (norm of the difference over norm), f32 activations,
-on every backend there is and on mixed placements."""
+on every backend there is and on mixed placements. With HET_PRINT_ERRORS set every error is printed."""
 
+import os
 import pathlib
 import tempfile
 import unittest
@@ -47,12 +48,18 @@ class Logits(unittest.TestCase):
             arguments += ("--split", f"{layers // 2},{layers - layers // 2}")
         hetllm.run_ok("logits", "-m", model, "--tokens", ",".join(map(str, TOKENS)), "-o", out,
                       "--slices", ",".join(slices), *arguments)
+        self.ran = " ".join(map(str, (*slices, *arguments)))
         return np.fromfile(out, "<f4").reshape(len(TOKENS), -1)
 
     def error(self, name, values):
         expected = self.expected[name]
         self.assertEqual(values.shape, expected.shape)
-        return np.linalg.norm(values - expected) / np.linalg.norm(expected)
+        return self.shown(name, np.linalg.norm(values - expected) / np.linalg.norm(expected))
+
+    def shown(self, name, error):
+        if os.environ.get("HET_PRINT_ERRORS"):
+            print(f"{name:14} {self.ran:40} {error:.1e}", flush=True)
+        return error
 
     def test_files_that_llama_cpp_quantised(self):
         tokens = [1, 260, 275, 280, 259, 287, 3, 70, 99, 258]
@@ -66,7 +73,8 @@ class Logits(unittest.TestCase):
                     hetllm.run_ok("logits", "-m", path, "--tokens", ",".join(map(str, tokens)), "-o", out, "--slices", device,
                                   "--activations", activations)
                     values = np.fromfile(out, "<f4").reshape(expected.shape)
-                    error = np.linalg.norm(values - expected) / np.linalg.norm(expected)
+                    self.ran = f"{device} {activations}"
+                    error = self.shown(name, np.linalg.norm(values - expected) / np.linalg.norm(expected))
                     self.assertLess(error, limit, (name, device, activations))
 
 

@@ -78,23 +78,25 @@ HWY_INLINE void LoadScales(D d8, const uint8_t* blocks, hn::Vec<D> (&out)[kGroup
 }
 
 // Lanes(df) consecutive f16.
-HWY_INLINE hn::Vec<DF> LoadHalves(DF df, const uint8_t* from) {
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  const hn::Rebind<uint16_t, DF> du;
+template <class D>
+HWY_INLINE hn::Vec<D> LoadHalves(D df, const uint8_t* from) {
+  const hn::Rebind<hwy::float16_t, D> dh;
+  const hn::Rebind<uint16_t, D> du;
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from))));
 }
 
 // Lanes(df) consecutive bfloat16.
-HWY_INLINE hn::Vec<DF> LoadBfloats(DF df, const uint8_t* from) {
-  const hn::Rebind<uint16_t, DF> du;
-  const hn::Rebind<uint32_t, DF> dw;
+template <class D>
+HWY_INLINE hn::Vec<D> LoadBfloats(D df, const uint8_t* from) {
+  const hn::Rebind<uint16_t, D> du;
+  const hn::Rebind<uint32_t, D> dw;
   const auto bits = hn::PromoteTo(dw, hn::LoadU(du, reinterpret_cast<const uint16_t*>(from)));
   return hn::BitCast(df, hn::ShiftLeft<16>(bits));
 }
 
 // Lanes(df) consecutive elements of a plain type.
-template <WeightType kType>
-HWY_INLINE hn::Vec<DF> LoadPlain(DF df, const uint8_t* from) {
+template <WeightType kType, class D>
+HWY_INLINE hn::Vec<D> LoadPlain(D df, const uint8_t* from) {
   if constexpr (kType == WeightType::kF32) {
     return hn::LoadU(df, reinterpret_cast<const float*>(from));
   } else if constexpr (kType == WeightType::kBF16) {

@@ -4,22 +4,45 @@
 #include <algorithm>
 
 #include "engine/kernels/native/formats.h"
-#include "hwy/targets.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/native/matmul_codes.cc"
+// clang-format off: must come before every -inl header
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// clang-format on
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hetllm::native {
+namespace HWY_NAMESPACE {
+namespace {  // the same names exist in several files
+
+int64_t TargetT() { return HWY_TARGET; }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace hetllm::native
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace hetllm::native {
 namespace {
 
 enum class Build { kPlainCode, kAvx2, kVnni };
 
-// Follows Highway's choice, which tests narrow.
+HWY_EXPORT(TargetT);
+
+// Follows Highway's choice, which tests narrow. Not by hwy::SupportedTargets: it asks the processor
+// each time, which in a virtual machine costs as much as a small matmul.
 Build Chosen() {
 #if HWY_ARCH_X86_64
-  const int64_t targets = hwy::SupportedTargets();
+  const int64_t target = HWY_DYNAMIC_DISPATCH(TargetT)();
   static const bool vnni =
       __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
       __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
-  if ((targets & HWY_AVX3) != 0 && vnni) return Build::kVnni;
-  if ((targets & (HWY_AVX2 | HWY_AVX3)) != 0) return Build::kAvx2;
+  if (target <= HWY_AVX3 && vnni) return Build::kVnni;
+  if (target <= HWY_AVX2) return Build::kAvx2;
 #endif
   return Build::kPlainCode;
 }
@@ -111,3 +134,4 @@ void MatmulPackedCodes(const MatmulCall& m, WeightType type, const MatmulRange& 
 }
 
 }  // namespace hetllm::native
+#endif
