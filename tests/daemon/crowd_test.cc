@@ -262,7 +262,7 @@ TEST(HetdInACrowd, StaysAsLargeAsItIs) {
       });
     }
   };
-  cycle(Soak() ? warm : 2'000);
+  cycle(warm);
   const uint64_t rss = StatusOf(hetd.pid(), "VmRSS");
   const size_t files = OpenFilesOf(hetd.pid());
   cycle(cycles);
