@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,16 +112,20 @@ TEST(HetdInACrowd, LosesNoLeaseWhenItsMemoryIsUsedUp) {
   const rlim_t bytes = (StatusOf(hetd.pid(), "VmSize") + 256) << 10;
   const rlimit tight = {bytes, RLIM_INFINITY};
   ASSERT_EQ(prlimit(hetd.pid(), RLIMIT_AS, &tight, nullptr), 0);
-  // Half a frame from each of many clients.
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  hetd.socket().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  // Half a frame from each of many clients, until one finds nobody.
   const std::string half = "{\"method\":\"" + std::string(60'000, 'x');
   std::vector<int> many;
   const auto ended = [&] {
     return kill(hetd.pid(), 0) != 0 || StatusOf(hetd.pid(), "VmSize") == 0;
   };
   for (int i = 0; i < 600 && !ended(); ++i) {
-    const int fd = hetd.ConnectRaw();
-    (void)!send(fd, half.data(), half.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     many.push_back(fd);
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) break;
+    (void)!send(fd, half.data(), half.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   const bool dead = Eventually(ended, 3000);
   printf("memory used up: hetd %s after %zu clients with half a frame\n",
