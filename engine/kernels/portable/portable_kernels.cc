@@ -35,8 +35,7 @@ void AppendFor(const char* format, std::initializer_list<const char*> texts, std
 }
 
 // One text for devices whose items are SIMD threads, and one for the others.
-void AppendForItems(const char* format, const char* wide,
-                    const char* simt, std::string& source) {
+void AppendForItems(const char* format, const char* wide, const char* simt, std::string& source) {
   source += "#if HET_WIDE_ITEMS\n";
   AppendFor(format, {wide}, source);
   source += "#else\n";
