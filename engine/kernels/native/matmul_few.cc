@@ -58,6 +58,33 @@ HWY_INLINE size_t DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t
   return i;
 }
 
+// An x of this many bytes shares the L1 cache badly with the weights that stream through it: it is
+// read once for several weight rows then. A shorter one is read again for each, since few long
+// streams are what the prefetcher likes.
+constexpr size_t kLongX = 16384;
+constexpr size_t kRowsOfLongX = 6;
+
+// sums[j] = x . w[j], as vectors, for kRows weight rows behind each other; returns the elements
+// done. The order of a row's sums does not depend on kRows.
+template <WeightType kType, size_t kRows>
+HWY_INLINE size_t DotPlainRows(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in,
+                               hn::Vec<D8> (&sums)[kRows]) {
+  const D8 d8;
+  const size_t lanes = hn::Lanes(d8), bytes = BytesOf<kType>(lanes), row = BytesOf<kType>(n_in);
+  hn::Vec<D8> odd[kRows];
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) sums[r] = odd[r] = hn::Zero(d8);
+  size_t i = 0;
+  for (; i + 2 * lanes <= n_in; i += 2 * lanes, w += 2 * bytes) {
+    const auto x0 = hn::LoadU(d8, x + i), x1 = hn::LoadU(d8, x + i + lanes);
+    HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+      sums[r] = hn::MulAdd(LoadPlain<kType>(d8, w + r * row), x0, sums[r]);
+      odd[r] = hn::MulAdd(LoadPlain<kType>(d8, w + r * row + bytes), x1, odd[r]);
+    }
+  }
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], odd[r]);
+  return i;
+}
+
 // part[j] = x . w[j] for one block of two weight rows, without scale and kUnit.
 template <WeightType kType>
 HWY_INLINE void BlockDots(DF df, const uint8_t* w0, const uint8_t* w1, const float* HWY_RESTRICT x,
@@ -113,17 +140,33 @@ HWY_INLINE void DotBlocks(const uint8_t* w0, const uint8_t* w1, const float* HWY
   }
 }
 
+// Output o from the vector of its first `done` products.
+template <WeightType kType>
+HWY_INLINE void FinishPlain(const MatmulCall& m, size_t o, hn::Vec<D8> part, size_t done) {
+  float sum = hn::GetLane(hn::SumOfLanes(D8(), part));
+  if (done < m.n_in) sum += TailDot<kType>(m.w + o * BytesOf<kType>(m.n_in), m.x, done, m.n_in);
+  m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+}
+
+template <WeightType kType, size_t kRows>
+HWY_INLINE void OutputsOfLongX(const MatmulCall& m, size_t o) {
+  hn::Vec<D8> sums[kRows];
+  const size_t done =
+      DotPlainRows<kType, kRows>(m.w + o * BytesOf<kType>(m.n_in), m.x, m.n_in, sums);
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) FinishPlain<kType>(m, o + r, sums[r], done);
+}
+
 template <WeightType kType>
 void OnePlainRow(const MatmulCall& m, size_t begin, size_t end) {
-  const D8 d8;
-  const size_t row_bytes = BytesOf<kType>(m.n_in);
-  for (size_t o = begin; o < end; ++o) {
-    const uint8_t* w = m.w + o * row_bytes;
+  size_t o = begin;
+  if (m.n_in * sizeof(float) >= kLongX) {
+    for (; o + kRowsOfLongX <= end; o += kRowsOfLongX) OutputsOfLongX<kType, kRowsOfLongX>(m, o);
+    for (; o < end; ++o) OutputsOfLongX<kType, 1>(m, o);
+  }
+  for (; o < end; ++o) {
     hn::Vec<D8> part;
-    const size_t done = DotPlain<kType>(w, m.x, m.n_in, part);
-    float sum = hn::GetLane(hn::SumOfLanes(d8, part));
-    if (done < m.n_in) sum += TailDot<kType>(w, m.x, done, m.n_in);
-    m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+    const size_t done = DotPlain<kType>(m.w + o * BytesOf<kType>(m.n_in), m.x, m.n_in, part);
+    FinishPlain<kType>(m, o, part, done);
   }
 }
 
