@@ -34,7 +34,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kProbe[] = R"(#!/bin/sh
-if [ "$1" = --list ]; then echo '{"backends":["fake"]}'; exit; fi
 echo '{"devices":[{"id":"gpu","name":"n","backend":"fake","kind":"gpu","memoryBytes":1099511627776,
   "computeUnits":8,"memoryBytesPerSecond":1e11,"flopsPerSecond":1e12}]}'
 )";
@@ -69,7 +68,7 @@ class Hetd {
       const int null = open("/dev/null", O_RDWR);
       dup2(null, STDOUT_FILENO);
       execl(HETD_BINARY, HETD_BINARY, "--runtime-dir", (directory_ + "/run").c_str(), "--state-dir",
-            (directory_ + "/state").c_str(), nullptr);
+            (directory_ + "/state").c_str(), "--backends", "fake", nullptr);
       _exit(127);
     }
     while (true) {

@@ -7,20 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "devices/backend_names.h"
 
 namespace het::daemon {
 namespace {
 
 constexpr char kSimulated[] = "simulated";
 
-std::vector<std::string> NamesFrom(const absl::StatusOr<std::string>& output) {
-  std::vector<std::string> names;
-  if (!output.ok()) return names;
-  const auto json = ParseJson(*output);
-  if (!json.ok() || !json->contains("backends")) return names;
-  for (const Json& name : (*json)["backends"]) {
-    if (name.is_string()) names.push_back(name.get<std::string>());
-  }
+std::vector<std::string> BuiltIn(bool simulates) {
+  std::vector<std::string> names = BackendNames();
+  if (!simulates) std::erase(names, kSimulated);
   return names;
 }
 
@@ -51,18 +47,7 @@ void Discovery::Scan(std::function<void()> done) {
 
 void Discovery::Begin() {
   scanning_ = complete_ = true;
-  if (!options_.backends.empty()) return Enumerate(options_.backends);
-  environment_.StartProbe(
-      {options_.probe, {"--list"}, options_.limit_ms},
-      [this](absl::StatusOr<std::string> output) {
-        std::vector<std::string> names = NamesFrom(output);
-        // A line in the listing says that nothing can be seen, and why.
-        if (!output.ok()) Log().error("cannot look for devices: {}", output.status().ToString());
-        if (names.empty()) names = {"cpu"};
-        if (options_.profile.empty()) std::erase(names, kSimulated);
-        Enumerate(names);
-      },
-      nullptr);
+  Enumerate(options_.backends.empty() ? BuiltIn(!options_.profile.empty()) : options_.backends);
 }
 
 std::vector<std::string> Discovery::Losable() const {

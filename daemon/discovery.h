@@ -33,7 +33,7 @@ class Discovery {
  public:
   struct Options {
     std::string probe;                  // the het-probe binary
-    std::vector<std::string> backends;  // empty: all that het-probe has
+    std::vector<std::string> backends;  // empty: all that were built in
     std::string profile;                // of simulated devices; empty: none
     int64_t limit_ms = 5000;            // to enumerate
     int64_t measure_limit_ms = 30'000;

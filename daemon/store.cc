@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "daemon/schema.h"
+#include "daemon/statement.h"
 
 namespace het::daemon {
 namespace {
@@ -18,56 +19,6 @@ namespace {
 constexpr int kApplicationId = 0x48455444;
 
 }  // namespace
-
-// Binds and steps one prepared statement, and resets it at the end.
-class Store::Statement {
- public:
-  Statement(Store& store, sqlite3_stmt* handle) : store_(&store), handle_(handle) {}
-  Statement(Statement&& other) noexcept
-      : store_(other.store_), handle_(std::exchange(other.handle_, nullptr)) {}
-  Statement& operator=(Statement&&) = delete;
-  ~Statement() {
-    if (handle_ == nullptr) return;
-    sqlite3_reset(handle_);
-    sqlite3_clear_bindings(handle_);
-  }
-
-  // The text must live until the statement is stepped.
-  Statement& Text(const std::string& value) {
-    sqlite3_bind_text(handle_, ++bound_, value.data(), static_cast<int>(value.size()),
-                      SQLITE_STATIC);
-    return *this;
-  }
-  Statement& Int(int64_t value) {
-    sqlite3_bind_int64(handle_, ++bound_, value);
-    return *this;
-  }
-  Statement& Real(double value) {
-    sqlite3_bind_double(handle_, ++bound_, value);
-    return *this;
-  }
-
-  // True: a row is there.
-  absl::StatusOr<bool> Step() {
-    const int code = sqlite3_step(handle_);
-    if (code == SQLITE_ROW) return true;
-    if (code == SQLITE_DONE) return false;
-    return store_->Failure(code, "use");
-  }
-  absl::Status Run() { return Step().status(); }
-
-  std::string TextAt(int column) const {
-    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-    return text == nullptr ? "" : std::string(text, sqlite3_column_bytes(handle_, column));
-  }
-  int64_t IntAt(int column) const { return sqlite3_column_int64(handle_, column); }
-  double RealAt(int column) const { return sqlite3_column_double(handle_, column); }
-
- private:
-  Store* store_;
-  sqlite3_stmt* handle_;
-  int bound_ = 0;
-};
 
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Clock& clock,
                                                    const char* vfs) {
@@ -196,12 +147,12 @@ absl::Status Store::Migrate() {
   return status;
 }
 
-absl::StatusOr<Store::Statement> Store::Prepare(sqlite3_stmt*& slot, const char* sql) {
+absl::StatusOr<Statement> Store::Prepare(sqlite3_stmt*& slot, const char* sql) {
   if (slot == nullptr) {
     const int code = sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &slot, nullptr);
     if (code != SQLITE_OK) return Failure(code, "use");
   }
-  return Statement(*this, slot);
+  return Statement(slot, [this](int code) { return Failure(code, "use"); });
 }
 
 absl::StatusOr<std::string> Store::Meta(const char* key) {

@@ -27,6 +27,8 @@ struct sqlite3_stmt;
 
 namespace het::daemon {
 
+class Statement;
+
 inline constexpr int64_t kKeptReplies = 20'000;
 inline constexpr int64_t kKeptDecisions = 20'000;
 
@@ -82,7 +84,6 @@ class Store {
   absl::Status Heartbeat(uint64_t generation, const std::string& boot_id);
 
  private:
-  class Statement;
   Store(std::string path, const Clock& clock) : path_(std::move(path)), clock_(clock) {}
 
   absl::Status Configure();

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "daemon/statement.h"
 #include "report/wire.h"
 
 namespace het::daemon {
@@ -48,49 +49,6 @@ bool IsDamage(int code) {
 
 }  // namespace
 
-// Binds and steps one kept statement, and resets it at the end.
-class UsageStore::Statement {
- public:
-  Statement(UsageStore& store, sqlite3_stmt* handle) : store_(&store), handle_(handle) {}
-  Statement(Statement&& other) noexcept
-      : store_(other.store_), handle_(std::exchange(other.handle_, nullptr)) {}
-  Statement& operator=(Statement&&) = delete;
-  ~Statement() {
-    if (handle_ == nullptr) return;
-    sqlite3_reset(handle_);
-    sqlite3_clear_bindings(handle_);
-  }
-  // The text must live until the statement is stepped.
-  Statement& Text(const std::string& value) {
-    sqlite3_bind_text(handle_, ++bound_, value.data(), static_cast<int>(value.size()),
-                      SQLITE_STATIC);
-    return *this;
-  }
-  Statement& Int(int64_t value) {
-    sqlite3_bind_int64(handle_, ++bound_, value);
-    return *this;
-  }
-  absl::StatusOr<bool> Step() {
-    const int code = sqlite3_step(handle_);
-    if (code == SQLITE_ROW) return true;
-    if (code == SQLITE_DONE) return false;
-    return store_->Failure(code);
-  }
-  absl::Status Run() { return Step().status(); }
-  std::string TextAt(int column) const {
-    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-    return text == nullptr
-               ? ""
-               : std::string(text, static_cast<size_t>(sqlite3_column_bytes(handle_, column)));
-  }
-  int64_t IntAt(int column) const { return sqlite3_column_int64(handle_, column); }
-
- private:
-  UsageStore* store_;
-  sqlite3_stmt* handle_;
-  int bound_ = 0;
-};
-
 absl::Status UsageStore::Failure(int code) const {
   const std::string message = absl::StrCat("cannot use ", path_, ": ", sqlite3_errstr(code), " (",
                                            sqlite3_errmsg(db_), ")");
@@ -102,7 +60,7 @@ absl::Status UsageStore::Run(const char* sql) {
   return code == SQLITE_OK ? absl::OkStatus() : Failure(code);
 }
 
-absl::StatusOr<UsageStore::Statement> UsageStore::Prepare(const char* sql) {
+absl::StatusOr<Statement> UsageStore::Prepare(const char* sql) {
   auto found = statements_.find(sql);
   if (found == statements_.end()) {
     sqlite3_stmt* handle = nullptr;
@@ -110,7 +68,7 @@ absl::StatusOr<UsageStore::Statement> UsageStore::Prepare(const char* sql) {
     if (code != SQLITE_OK) return Failure(code);
     found = statements_.emplace(sql, handle).first;
   }
-  return Statement(*this, found->second);
+  return Statement(found->second, [this](int code) { return Failure(code); });
 }
 
 absl::StatusOr<int64_t> UsageStore::QueryInt(const char* sql) {

@@ -31,6 +31,8 @@ struct sqlite3_stmt;
 
 namespace het::daemon {
 
+class Statement;
+
 inline constexpr int64_t kKeptUsageHours = 400 * 24;
 inline constexpr int64_t kMostUsageRows = 4'000'000;
 
@@ -76,7 +78,6 @@ class UsageStore {
   absl::StatusOr<int64_t> CountRows();
 
  private:
-  class Statement;
   explicit UsageStore(std::string path) : path_(std::move(path)) {}
   static absl::StatusOr<std::unique_ptr<UsageStore>> OpenFile(const std::string& path);
   absl::Status Run(const char* sql);

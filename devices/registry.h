@@ -1,20 +1,16 @@
-// Registry: the backends that were built in, generated from the CMake list (HET_BACKENDS in
-// devices/CMakeLists.txt). Adding a backend is one folder and one line there; see
+// Registry: the backends that were built in (BackendNames), generated from the CMake list
+// (HET_BACKENDS in devices/CMakeLists.txt). Adding a backend is one folder and one line there; see
 // devices/README.md.
 #ifndef HET_DEVICES_REGISTRY_H_
 #define HET_DEVICES_REGISTRY_H_
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "devices/backend_names.h"
 #include "devices/driver.h"
 
 namespace het {
-
-// Names, in the order of the list.
-std::vector<std::string> BackendNames();
 
 // Loads the vendor library now. NotFound for an unknown name (lists those there are); Unavailable
 // when the driver is not on this machine. Thread-safe.

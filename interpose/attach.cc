@@ -26,7 +26,10 @@ namespace {
 
 class SharedSeat : public Seat {
  public:
-  explicit SharedSeat(std::unique_ptr<ArbiterSeat> seat) : seat_(std::move(seat)) {}
+  // Turns look at the clock (turns.h).
+  explicit SharedSeat(std::unique_ptr<ArbiterSeat> seat) : seat_(std::move(seat)) {
+    seat_->TimedFromOutside();
+  }
 
   std::optional<Ticket> TryBegin(uint64_t estimate_ns) override {
     return seat_->TryBegin(estimate_ns);

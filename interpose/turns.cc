@@ -156,7 +156,10 @@ absl::Status Turns::MakeRoom(uint64_t estimate_ns) {
 }
 
 absl::StatusOr<Turns::Pass> Turns::Enter(Queue queue, uint64_t key, absl::Span<const Event> waits) {
-  const uint64_t estimate = std::max(costs_.Estimate(key), kLeastEstimateNs);
+  // Work never seen may be long: it fills a turn, so that few of it are under way when that shows.
+  const uint64_t estimate =
+      std::max(costs_.Known(key).value_or(std::max(limits_.turn_ns, limits_.alone_turn_ns)),
+               kLeastEstimateNs);
   mutex_.Lock();
   QueueState& state = StateOf(queue);
   if (!user_events_.empty()) {

@@ -262,6 +262,7 @@ void ArbiterHost::ClearSlot(uint32_t region, uint32_t slot) {
   hot.lmax_ns.store(0, kRelaxed);
   hot.futex.store(0, kRelaxed);
   hot.waiting_for.store(0, kRelaxed);
+  hot.from_outside.store(0, kRelaxed);
   hot.looks.store(0, kRelaxed);
   arbiter::ColdSlot& cold = page.cold[slot];
   cold.memory_pending.store(0, kRelaxed);

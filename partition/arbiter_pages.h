@@ -138,7 +138,10 @@ struct alignas(64) HotSlot {
   std::atomic<uint32_t> gap_ns;       // moving average: completion until the next request
   std::atomic<uint32_t> lmax_ns;      // longest recent launch
   std::atomic<uint32_t> futex;        // odd: somebody sleeps here
-  std::atomic<uint32_t> waiting_for;  // Block, for people
+  std::atomic<uint16_t> waiting_for;  // Block, for people
+  // Not 0: it learns how long its launches took by looking at the clock, so they must have the
+  // device to themselves (ArbiterSeat::TimedFromOutside).
+  std::atomic<uint16_t> from_outside;
   // Grows whenever a waiter looks whether its turn has come: a sign of life.
   std::atomic<uint64_t> looks;
 };

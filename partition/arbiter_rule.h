@@ -2,7 +2,8 @@
 // pages found (Survey) and of the asker's own standing (Asker); no clock, memory or thread.
 //
 // Settled start-time fair queueing with depth D: inside a class the lease with the smallest virtual
-// time goes first, at most D launches are in flight, classes go strictly before each other, and a
+// time goes first, at most D launches are in flight (those of a process that is timed from outside
+// never beside another's), classes go strictly before each other, and a
 // guaranteed peer that is owed time keeps its place for a short while when it has nothing waiting
 // (a client that synchronises after every launch would otherwise lose every second turn).
 #ifndef HET_PARTITION_ARBITER_RULE_H_
@@ -43,6 +44,7 @@ struct Survey {
   uint32_t above = kNobody;          // a higher class waits or is in flight
   uint32_t above_holding = kNobody;  // a higher class is about to come back
   uint32_t elder = kNobody;          // another seat of the same lease waits longer
+  uint32_t apart = kNobody;          // has launches in flight which the asker's may not join
   int64_t hold_until_ns = 0;         // 0: until it completed
   uint32_t in_flight = 0;            // launches of the same class or above, without the asker's own
   uint64_t in_flight_ns = 0;         // estimate
@@ -101,6 +103,7 @@ inline Verdict Decide(const Survey& survey, const Asker& asker, const Limits& li
     return {Block::kHold, survey.holding.slot, survey.hold_until_ns};
   }
   if (survey.elder != kNobody) return {Block::kTurn, survey.elder, 0};
+  if (survey.apart != kNobody) return {Block::kDepth, kNobody, 0};
   if (!DepthAllows(survey, asker, limits)) return {Block::kDepth, kNobody, 0};
   return {};
 }

@@ -399,7 +399,7 @@ absl::StatusOr<Ticket> ArbiterSeat::Begin(uint64_t estimate_ns) {
           absl::StrCat("the seat of this process at the device's arbiter was taken away (lease ",
                        lease_, ", slot ", slot_, ")"));
     }
-    if (reason != block) hot_.waiting_for.store(static_cast<uint32_t>(block), kRelaxed);
+    if (reason != block) hot_.waiting_for.store(static_cast<uint16_t>(block), kRelaxed);
     reason = block;
     if (block == Block::kCap) {
       // Not in the line while the cap holds it: nobody shall wait for it.

@@ -56,6 +56,12 @@ class ArbiterSeat {
   void KeepPlace();
   void Withdraw();
 
+  // Before the first ticket, by who cannot ask the device how long a launch took, but sees it begin
+  // and end: what another process has on the device meanwhile would count as well. From then on no
+  // launch of this seat is in flight beside one of another seat (of its class or below; a higher
+  // class does not wait).
+  void TimedFromOutside() { hot_.from_outside.store(1, std::memory_order_relaxed); }
+
   // The launch is complete and took `busy_ns` on the device. From any thread, once per ticket.
   void End(const Ticket& ticket, uint64_t busy_ns);
   // The launch never reached the device.

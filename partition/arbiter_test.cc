@@ -2,8 +2,11 @@
 // processes is in tests/arbiter.
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -127,6 +130,57 @@ TEST_F(ArbiterTest, ShortLaunchesMayExceedTheDepth) {
   }
   EXPECT_GT(launches, 10);
   EXPECT_LE(launches, 60);  // 600 us
+}
+
+TEST_F(ArbiterTest, WhoIsTimedFromOutsideHasTheDeviceAlone) {
+  auto outside = Sit(Lease(30));
+  auto other = Sit(Lease(30));
+  outside->TimedFromOutside();
+  Block why;
+  for (ArbiterSeat* first : {outside.get(), other.get()}) {
+    ArbiterSeat* second = first == outside.get() ? other.get() : outside.get();
+    const auto ticket = first->TryBegin(100 * kUs);
+    ASSERT_TRUE(ticket);
+    second->KeepPlace();  // no place is held for the first
+    EXPECT_FALSE(second->TryBegin(1 * kUs, &why));
+    EXPECT_EQ(why, Block::kDepth);
+    first->End(*ticket, 100 * kUs);
+    const auto after = second->TryBegin(100 * kUs);
+    ASSERT_TRUE(after);
+    second->End(*after, 100 * kUs);
+  }
+}
+
+// Its launches follow each other closely all the same.
+TEST_F(ArbiterTest, WhoIsTimedFromOutsideKeepsTheDepthByItself) {
+  auto outside = Sit(Lease(30));
+  outside->TimedFromOutside();
+  EXPECT_TRUE(outside->TryBegin(500 * kUs));
+  EXPECT_TRUE(outside->TryBegin(500 * kUs));
+}
+
+// How long launches are is not known before the first one ends.
+TEST_F(ArbiterTest, ARunningProcessIsWaitedForDuringItsFirstLaunch) {
+  const auto join = [this] {
+    return *ArbiterSeat::Join(
+        *host_->Seat(Lease(30), getpid(), StartTimeOfProcess(getpid())));  // by the real clock
+  };
+  auto first = join();
+  auto second = join();
+  first->TimedFromOutside();
+  const auto ticket = first->TryBegin(100 * kUs);
+  ASSERT_TRUE(ticket);
+  std::atomic<bool> ended{false}, beside{false};
+  std::jthread waiter([&] {
+    const absl::StatusOr<Ticket> own = second->Begin(100 * kUs);
+    beside = !ended.load();
+    if (own.ok()) second->End(*own, 1);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  ended = true;
+  first->End(*ticket, 40'000 * kUs);
+  waiter.join();
+  EXPECT_FALSE(beside);
 }
 
 TEST_F(ArbiterTest, ALowerClassWaitsWhileAHigherOneIsInFlight) {

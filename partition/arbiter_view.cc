@@ -35,6 +35,9 @@ constexpr int64_t kAskProcessNs = 1'000'000;
 constexpr int64_t kStuckWaiterNs = 3'000'000;  // a waiter looks every millisecond
 constexpr int64_t kIdleWaiterNs = 20'000'000;  // it looks, could go, and does not
 constexpr int64_t kStuckFlightNs = 4'000'000;
+// The same where death and arrest are seen (above): its first launch may be long, and what runs
+// beside it counts twice.
+constexpr int64_t kStuckRunningNs = 100'000'000;
 constexpr int64_t kFetchAgainNs = 100'000'000;
 constexpr int64_t kDistrustNs = 1'000'000'000;
 
@@ -207,6 +210,7 @@ Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) co
   Survey survey;
   const uint32_t words = words_.load(kRelaxed);
   int64_t now = 0;
+  const bool from_outside = own_->hot[slot_].from_outside.load(kRelaxed) != 0;
   const int64_t hold_ns = static_cast<int64_t>(control_->hold_ns);
   if (any_ignored_.load(kRelaxed) != 0) {
     ReturnIgnored();
@@ -239,6 +243,7 @@ Survey ArbiterView::Look(uint32_t klass, uint64_t tag, int64_t waiting_since) co
       const uint32_t lease = info & 0xffff;
       if (count > 0) {
         survey.in_flight += count;
+        if (from_outside || hot->from_outside.load(kRelaxed) != 0) survey.apart = slot;
         survey.in_flight_ns += std::min(FlightNs(flight), count * kMostEstimateNs);
         survey.lmax_ns =
             std::max<uint64_t>(survey.lmax_ns, std::min(hot->lmax_ns.load(kRelaxed), kMostLmaxNs));
@@ -376,10 +381,12 @@ bool ArbiterView::StuckLocked(uint32_t slot, const Verdict& verdict, const Surve
   }
   // In flight: everything queued before it on the device may take its time too.
   if (in_flight) {
-    return unchanged > std::max<int64_t>(kStuckFlightNs, 4 * static_cast<int64_t>(survey.lmax_ns));
+    return unchanged > std::max<int64_t>(same_pids_ ? kStuckRunningNs : kStuckFlightNs,
+                                         4 * static_cast<int64_t>(survey.lmax_ns));
   }
   // Waiting, first in line, with a free place: it could have gone.
-  if (survey.in_flight >= control_->depth) {
+  const bool waits_for_all = survey.apart != kNobody || hot->from_outside.load(kRelaxed) != 0;
+  if (survey.in_flight >= (waits_for_all ? 1 : control_->depth)) {
     watched.since_ns = now_ns;
     return false;
   }

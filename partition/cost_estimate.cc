@@ -25,7 +25,7 @@ uint64_t CostEstimate::Key(uint64_t kernel, uint64_t items) {
   return key != 0 ? key : 1;
 }
 
-uint64_t CostEstimate::Estimate(uint64_t key) const {
+std::optional<uint64_t> CostEstimate::Known(uint64_t key) const {
   const uint64_t at = Mix(key);
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
     const Entry& entry = entries_[(at + probe) % kEntries];
@@ -34,7 +34,11 @@ uint64_t CostEstimate::Estimate(uint64_t key) const {
       if (ns != 0) return ns;
     }
   }
-  return overall_.load(kRelaxed);
+  return std::nullopt;
+}
+
+uint64_t CostEstimate::Estimate(uint64_t key) const {
+  return Known(key).value_or(overall_.load(kRelaxed));
 }
 
 void CostEstimate::Learn(uint64_t key, uint64_t took_ns) {

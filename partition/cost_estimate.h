@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 namespace het {
 
@@ -19,6 +20,8 @@ class CostEstimate {
   explicit CostEstimate(uint64_t unknown_ns = 100'000) : overall_(unknown_ns) {}
 
   uint64_t Estimate(uint64_t key) const;
+  // Nothing for a key never seen (or seen long ago).
+  std::optional<uint64_t> Known(uint64_t key) const;
   void Learn(uint64_t key, uint64_t took_ns);
 
   // Mixes a kernel's identity and its number of work items into a key.

@@ -69,8 +69,9 @@ namespace het::level_zero {
   X(zeKernelSetGroupSize, (Handle kernel, uint32_t x, uint32_t y, uint32_t z))                     \
   X(zeKernelSetArgumentValue, (Handle kernel, uint32_t index, size_t bytes, const void* value))
 
-// Newer than 1.0, or of sysman, or the loader's own.
+// Newer than 1.0, or of sysman, or the loader's own, or done without.
 #define HET_ZE_OPTIONAL(X)                                                                       \
+  X(zeDeviceCanAccessPeer, (Handle device, Handle peer, uint8_t * can))                          \
   X(zeDriverGetExtensionFunctionAddress, (Handle driver, const char* name, void** address))      \
   X(zelLoaderTranslateHandle, (uint32_t type, void* handle, void** translated))                  \
   X(zeDevicePciGetPropertiesExt, (Handle device, PciProperties * properties))                    \
@@ -120,6 +121,13 @@ absl::Status ResultStatus(uint32_t result, absl::string_view what);
   do {                                                                           \
     if (const uint32_t het_ze_ = (call); het_ze_ != ::het::level_zero::kSuccess) \
       return ::het::level_zero::ResultStatus(het_ze_, what);                     \
+  } while (false)
+
+// The same for functions that give the driver's number.
+#define HET_ZE_TRY(call)                                                                      \
+  do {                                                                                        \
+    if (const uint32_t het_ze_ = (call); het_ze_ != ::het::level_zero::kSuccess) [[unlikely]] \
+      return static_cast<int>(het_ze_);                                                       \
   } while (false)
 
 }  // namespace het::level_zero

@@ -72,9 +72,23 @@ absl::StatusOr<std::unique_ptr<Device>> ZeDriver::Open(const std::string& uuid,
     info.attributes["tile"] = absl::StrCat(tile);
     give_back = [this, uuid, tile] { GiveBackTile(uuid, tile); };
   }
-  HET_ASSIGN_OR_RETURN(std::unique_ptr<ZeGpu> gpu,
-                       ZeGpu::Open(api_, found.driver, device, std::move(give_back)));
+  absl::StatusOr<std::shared_ptr<const Context>> context = ContextOf(found.driver);
+  if (!context.ok()) {
+    if (give_back) give_back();
+    return context.status();
+  }
+  HET_ASSIGN_OR_RETURN(std::unique_ptr<ZeGpu> gpu, ZeGpu::Open(*std::move(context), found.driver,
+                                                               device, std::move(give_back)));
   return std::make_unique<streams::StreamDevice>(*this, std::move(info), std::move(gpu));
+}
+
+absl::StatusOr<std::shared_ptr<const Context>> ZeDriver::ContextOf(Handle driver) {
+  absl::MutexLock lock(&mutex_);
+  std::weak_ptr<const Context>& known = contexts_[driver];
+  if (std::shared_ptr<const Context> context = known.lock()) return context;
+  HET_ASSIGN_OR_RETURN(std::shared_ptr<const Context> context, Context::Create(api_, driver));
+  known = context;
+  return context;
 }
 
 absl::StatusOr<size_t> ZeDriver::TakeTile(const Found& found) {

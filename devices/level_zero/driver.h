@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "devices/driver.h"
+#include "devices/level_zero/context.h"
 #include "devices/level_zero/inventory.h"
 #include "devices/level_zero/sensors.h"
 
@@ -30,11 +31,14 @@ class ZeDriver final : public Driver {
   absl::StatusOr<Found> Find(const std::string& uuid);
   absl::StatusOr<size_t> TakeTile(const Found& found);
   void GiveBackTile(const std::string& uuid, size_t tile);
+  absl::StatusOr<std::shared_ptr<const Context>> ContextOf(Handle driver);
 
   const Api& api_;
   absl::Mutex mutex_;
   std::map<std::string, std::vector<bool>> taken_ ABSL_GUARDED_BY(mutex_);  // tiles, by device
   std::map<std::string, Sensors> sensors_ ABSL_GUARDED_BY(mutex_);
+  // By driver of the loader's; gone with the last device that is open in it.
+  std::map<Handle, std::weak_ptr<const Context>> contexts_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<Driver>> CreateDriver(const DriverOptions& options);

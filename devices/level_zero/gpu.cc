@@ -11,23 +11,18 @@
 namespace het::level_zero {
 namespace {
 
-constexpr uint32_t kPointsPerPool = 128;
 constexpr size_t kMemoryAlignment = 256;
 constexpr uint64_t kForever = UINT64_MAX;
 
-#define HET_ZE_TRY(call)                                                   \
-  do {                                                                     \
-    if (const uint32_t het_ze_ = (call); het_ze_ != kSuccess) [[unlikely]] \
-      return static_cast<int>(het_ze_);                                    \
-  } while (false)
-
 }  // namespace
 
+// Lists of other devices may hold it, too.
 struct ZeGpu::Point {
-  Point(ZeGpu& gpu, Handle event, uint64_t* stamp) : gpu(gpu), event(event), stamp(stamp) {}
-  ~Point() { gpu.GiveBack(event, stamp); }
+  Point(std::shared_ptr<Points> points, Handle event, uint64_t* stamp)
+      : points(std::move(points)), event(event), stamp(stamp) {}
+  ~Point() { points->GiveBack(event, stamp); }
 
-  ZeGpu& gpu;
+  const std::shared_ptr<Points> points;
   const Handle event;
   uint64_t* const stamp;  // device ticks, written with the signal
   // What the list waited for before this point: may be used anew when this one was reached.
@@ -66,23 +61,22 @@ struct ZeGpu::Module {
   std::vector<std::unique_ptr<Kernel>> kernels;  // one thread loads a program
 };
 
-absl::StatusOr<std::unique_ptr<ZeGpu>> ZeGpu::Open(const Api& api, Handle driver, Handle device,
+absl::StatusOr<std::unique_ptr<ZeGpu>> ZeGpu::Open(std::shared_ptr<const Context> context,
+                                                   Handle driver, Handle device,
                                                    std::function<void()> give_back) {
-  const ContextDesc desc;
-  Handle context = nullptr;
-  HET_ZE_RETURN_IF_ERROR(api.zeContextCreate(driver, &desc, &context), "zeContextCreate");
-  std::unique_ptr<ZeGpu> gpu(new ZeGpu(api, driver, device, context, std::move(give_back)));
+  std::unique_ptr<ZeGpu> gpu(new ZeGpu(std::move(context), driver, device, std::move(give_back)));
   HET_ZE_RETURN_IF_ERROR(static_cast<uint32_t>(gpu->ReadQueueGroups()),
                          "asking for the device's queues");
   return gpu;
 }
 
-ZeGpu::ZeGpu(const Api& api, Handle driver, Handle device, Handle context,
+ZeGpu::ZeGpu(std::shared_ptr<const Context> context, Handle driver, Handle device,
              std::function<void()> give_back)
-    : api_(api),
+    : context_(std::move(context)),
+      points_(std::make_shared<Points>(context_)),
+      api_(context_->api()),
       device_(device),
-      context_(context),
-      graphs_(GraphTableOf(api, driver)),
+      graphs_(GraphTableOf(api_, driver)),
       give_back_(std::move(give_back)) {
   ModuleProperties modules;
   takes_spirv_ =
@@ -90,7 +84,9 @@ ZeGpu::ZeGpu(const Api& api, Handle driver, Handle device, Handle context,
 }
 
 uint32_t ZeGpu::capabilities() const {
-  if (takes_spirv_) return kRunsPortable;
+  if (takes_spirv_) {
+    return kRunsPortable | (api_.zeDeviceCanAccessPeer != nullptr ? kPeerCopies : 0u);
+  }
   return graphs_ != nullptr ? kRunsGraphs : 0u;
 }
 
@@ -101,13 +97,6 @@ ZeGpu::~ZeGpu() {
     streams.swap(streams_);
   }
   streams.clear();
-  {
-    absl::MutexLock lock(&mutex_);
-    for (Handle event : events_) api_.zeEventDestroy(event);
-    for (Handle pool : pools_) api_.zeEventPoolDestroy(pool);
-    for (void* block : stamp_blocks_) api_.zeMemFree(context_, block);
-  }
-  api_.zeContextDestroy(context_);
   if (give_back_) give_back_();
 }
 
@@ -144,7 +133,7 @@ int ZeGpu::NewStream(QueueKind kind, void** stream) {
   CommandQueueDesc desc;
   desc.ordinal = kind == QueueKind::kTransfer ? copy_ordinal_ : compute_ordinal_;
   Handle list = nullptr;
-  HET_ZE_TRY(api_.zeCommandListCreateImmediate(context_, device_, &desc, &list));
+  HET_ZE_TRY(api_.zeCommandListCreateImmediate(context_->handle(), device_, &desc, &list));
   absl::MutexLock lock(&mutex_);
   streams_[list] = std::make_shared<Stream>(list);
   *stream = list;
@@ -176,49 +165,6 @@ std::shared_ptr<ZeGpu::Stream> ZeGpu::StreamOf(void* stream) {
   return found == streams_.end() ? nullptr : found->second;
 }
 
-int ZeGpu::MorePoints() {
-  EventPoolDesc pool_desc;
-  pool_desc.flags = kPoolHostVisible;
-  pool_desc.count = kPointsPerPool;
-  Handle device = device_, pool = nullptr;
-  HET_ZE_TRY(api_.zeEventPoolCreate(context_, &pool_desc, 1, &device, &pool));
-  pools_.push_back(pool);
-  const HostMemoryDesc memory_desc;
-  void* block = nullptr;
-  HET_ZE_TRY(api_.zeMemAllocHost(context_, &memory_desc, kPointsPerPool * sizeof(uint64_t),
-                                 alignof(uint64_t), &block));
-  stamp_blocks_.push_back(block);
-  for (uint32_t i = 0; i < kPointsPerPool; ++i) {
-    EventDesc desc;
-    desc.index = i;
-    desc.signal = desc.wait = kScopeHost;
-    Handle event = nullptr;
-    HET_ZE_TRY(api_.zeEventCreate(pool, &desc, &event));
-    events_.push_back(event);
-    free_.emplace_back(event, static_cast<uint64_t*>(block) + i);
-  }
-  return kSuccess;
-}
-
-int ZeGpu::TakePoint(std::shared_ptr<Point>& point) {
-  std::pair<Handle, uint64_t*> parts;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (free_.empty()) {
-      if (const int error = MorePoints(); error != kSuccess && free_.empty()) return error;
-    }
-    parts = free_.back();
-    free_.pop_back();
-  }
-  point = std::make_shared<Point>(*this, parts.first, parts.second);
-  return static_cast<int>(api_.zeEventHostReset(point->event));
-}
-
-void ZeGpu::GiveBack(Handle event, uint64_t* stamp) {
-  absl::MutexLock lock(&mutex_);
-  free_.emplace_back(event, stamp);
-}
-
 int ZeGpu::NewEvent(void** event) {
   *event = new Event;
   return kSuccess;
@@ -232,8 +178,10 @@ int ZeGpu::DeleteEvent(void* event) {
 int ZeGpu::Record(void* event, void* stream) {
   const std::shared_ptr<Stream> to = StreamOf(stream);
   if (to == nullptr) return kInvalidNullHandle;
-  std::shared_ptr<Point> point;
-  if (const int error = TakePoint(point); error != kSuccess) return error;
+  Handle handle = nullptr;
+  uint64_t* stamp = nullptr;
+  if (const int error = points_->Take(&handle, &stamp); error != kSuccess) return error;
+  auto point = std::make_shared<Point>(points_, handle, stamp);
   {
     absl::MutexLock lock(&to->mutex);
     HET_ZE_TRY(api_.zeCommandListAppendWriteGlobalTimestamp(to->list, point->stamp, point->event, 0,
@@ -293,22 +241,24 @@ int ZeGpu::WaitFor(void* event, void* stream) {
 int ZeGpu::NewMemory(uint64_t bytes, streams::Address* address) {
   const DeviceMemoryDesc desc;
   void* memory = nullptr;
-  HET_ZE_TRY(api_.zeMemAllocDevice(context_, &desc, bytes, kMemoryAlignment, device_, &memory));
+  HET_ZE_TRY(
+      api_.zeMemAllocDevice(context_->handle(), &desc, bytes, kMemoryAlignment, device_, &memory));
   *address = reinterpret_cast<streams::Address>(memory);
   return kSuccess;
 }
 
 int ZeGpu::DeleteMemory(streams::Address address) {
-  return static_cast<int>(api_.zeMemFree(context_, reinterpret_cast<void*>(address)));
+  return static_cast<int>(api_.zeMemFree(context_->handle(), reinterpret_cast<void*>(address)));
 }
 
 int ZeGpu::NewPinned(uint64_t bytes, void** address) {
   const HostMemoryDesc desc;
-  return static_cast<int>(api_.zeMemAllocHost(context_, &desc, bytes, kMemoryAlignment, address));
+  return static_cast<int>(
+      api_.zeMemAllocHost(context_->handle(), &desc, bytes, kMemoryAlignment, address));
 }
 
 int ZeGpu::DeletePinned(void* address) {
-  return static_cast<int>(api_.zeMemFree(context_, address));
+  return static_cast<int>(api_.zeMemFree(context_->handle(), address));
 }
 
 int ZeGpu::Move(void* to, const void* from, uint64_t bytes, void* stream) {
@@ -329,6 +279,22 @@ int ZeGpu::Read(void* to, streams::Address from, uint64_t bytes, void* stream) {
 
 int ZeGpu::Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) {
   return Move(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes, stream);
+}
+
+bool ZeGpu::Reaches(const streams::Gpu& other) const {
+  const auto* peer = dynamic_cast<const ZeGpu*>(&other);
+  if (peer == nullptr || peer->context_ != context_ || api_.zeDeviceCanAccessPeer == nullptr) {
+    return false;
+  }
+  if (peer->device_ == device_) return true;
+  absl::MutexLock lock(&mutex_);
+  const auto known = reaches_.find(peer->device_);
+  if (known != reaches_.end()) return known->second;
+  uint8_t can = 0, back = 0;
+  const bool reaches = api_.zeDeviceCanAccessPeer(device_, peer->device_, &can) == kSuccess &&
+                       api_.zeDeviceCanAccessPeer(peer->device_, device_, &back) == kSuccess &&
+                       can != 0 && back != 0;
+  return reaches_[peer->device_] = reaches;
 }
 
 int ZeGpu::Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) {
@@ -388,7 +354,7 @@ int ZeGpu::LoadGraph(const std::string& blob, Module& module) {
   GraphDesc desc;
   desc.bytes = blob.size();
   desc.input = reinterpret_cast<const uint8_t*>(blob.data());
-  HET_ZE_TRY(graphs_->create(DriversOwn(api_, kLoaderContext, context_),
+  HET_ZE_TRY(graphs_->create(DriversOwn(api_, kLoaderContext, context_->handle()),
                              DriversOwn(api_, kLoaderDevice, device_), &desc, &module.handle));
   module.is_graph = true;
   // It is brought to the device once, before it is executed.
@@ -442,7 +408,8 @@ int ZeGpu::LoadCode(const streams::Code& code, void** module, std::string* log_t
   desc.image = reinterpret_cast<const uint8_t*>(image.data());
   auto loaded = std::make_unique<Module>();
   Handle log = nullptr;
-  const uint32_t result = api_.zeModuleCreate(context_, device_, &desc, &loaded->handle, &log);
+  const uint32_t result =
+      api_.zeModuleCreate(context_->handle(), device_, &desc, &loaded->handle, &log);
   if (log != nullptr) {
     size_t bytes = 0;
     if (result != kSuccess && api_.zeModuleBuildLogGetString(log, &bytes, nullptr) == kSuccess) {

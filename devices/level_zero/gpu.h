@@ -20,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "devices/level_zero/api.h"
+#include "devices/level_zero/context.h"
 #include "devices/streams/gpu.h"
 
 namespace het::level_zero {
@@ -27,7 +28,8 @@ namespace het::level_zero {
 class ZeGpu final : public streams::Gpu {
  public:
   // `give_back` is called when it is closed.
-  static absl::StatusOr<std::unique_ptr<ZeGpu>> Open(const Api& api, Handle driver, Handle device,
+  static absl::StatusOr<std::unique_ptr<ZeGpu>> Open(std::shared_ptr<const Context> context,
+                                                     Handle driver, Handle device,
                                                      std::function<void()> give_back);
   ~ZeGpu() override;
 
@@ -59,6 +61,7 @@ class ZeGpu final : public streams::Gpu {
   int Write(streams::Address to, const void* from, uint64_t bytes, void* stream) override;
   int Read(void* to, streams::Address from, uint64_t bytes, void* stream) override;
   int Copy(streams::Address to, streams::Address from, uint64_t bytes, void* stream) override;
+  bool Reaches(const streams::Gpu& other) const override;
   int Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) override;
   int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
              const void* arguments, size_t bytes, void* stream) override;
@@ -70,7 +73,7 @@ class ZeGpu final : public streams::Gpu {
   size_t ArgumentBytes(void* kernel) override;
 
   uint32_t capabilities() const override;
-  void* context() const override { return context_; }
+  void* context() const override { return context_->handle(); }
 
  private:
   struct Point;
@@ -79,21 +82,19 @@ class ZeGpu final : public streams::Gpu {
   struct Kernel;
   struct Module;
 
-  ZeGpu(const Api& api, Handle driver, Handle device, Handle context,
+  ZeGpu(std::shared_ptr<const Context> context, Handle driver, Handle device,
         std::function<void()> give_back);
 
   int ReadQueueGroups();
   int LoadGraph(const std::string& blob, Module& module);
   int LaunchGraph(Kernel& kernel, const void* arguments, size_t bytes, Stream& on);
-  int MorePoints() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  int TakePoint(std::shared_ptr<Point>& point);
-  void GiveBack(Handle event, uint64_t* stamp);
   std::shared_ptr<Stream> StreamOf(void* stream);
   int Move(void* to, const void* from, uint64_t bytes, void* stream);
 
+  const std::shared_ptr<const Context> context_;
+  const std::shared_ptr<Points> points_;
   const Api& api_;
   const Handle device_;
-  const Handle context_;
   const GraphTable* const graphs_;  // null: the driver takes none
   bool takes_spirv_ = true;
   const std::function<void()> give_back_;
@@ -103,12 +104,9 @@ class ZeGpu final : public streams::Gpu {
   uint32_t compute_ordinal_ = 0;
   uint32_t copy_ordinal_ = 0;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::map<void*, std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Handle> pools_ ABSL_GUARDED_BY(mutex_);
-  std::vector<void*> stamp_blocks_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::pair<Handle, uint64_t*>> free_ ABSL_GUARDED_BY(mutex_);  // event and its time
-  std::vector<Handle> events_ ABSL_GUARDED_BY(mutex_);                      // all of them
+  mutable std::map<Handle, bool> reaches_ ABSL_GUARDED_BY(mutex_);  // what the driver said
 };
 
 }  // namespace het::level_zero

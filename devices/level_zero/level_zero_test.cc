@@ -145,6 +145,52 @@ TEST_F(LevelZero, ReadsItsSensors) {
   EXPECT_FALSE(card.utilization_percent.has_value()) << "the soft card has no engine counter";
 }
 
+// Two cards of one driver, each with a queue and a buffer.
+struct Opened {
+  explicit Opened(Driver& driver, const DeviceInfo& info)
+      : device(*driver.Open(info.uuid, {})),
+        buffer(*device->Allocate(4096)),
+        done(*device->CreateTimeline()),
+        queue(*device->CreateQueue(QueueKind::kTransfer)) {}
+  absl::Status FillAndWait(uint64_t value) {
+    const absl::Status queued = queue->Fill(*buffer, 0, 4096, 7, {{}, {done, value}});
+    return queued.ok() ? done->Wait(value, absl::Seconds(10)) : queued;
+  }
+
+  std::unique_ptr<Device> device;
+  Ref<Buffer> buffer;
+  Ref<Timeline> done;
+  std::unique_ptr<Queue> queue;
+};
+
+TEST_F(LevelZero, ReachesOtherCardsWhereTheDriverSaysSo) {
+  {
+    Opened one(*driver_, devices_[0]), other(*driver_, devices_[2]);
+    EXPECT_TRUE(one.device->Reaches(*other.device));
+    EXPECT_EQ(one.device->native_handle(), other.device->native_handle()) << "one context";
+    EXPECT_FALSE((*driver_->Open(devices_[3].uuid, {}))->Can(kPeerCopies)) << "an NPU";
+  }
+  Control("peers=0");
+  Opened one(*driver_, devices_[0]), other(*driver_, devices_[2]);
+  EXPECT_FALSE(one.device->Reaches(*other.device));
+  EXPECT_EQ(one.queue->Copy(*one.buffer, 0, *other.buffer, 0, 4096).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// What a queue waited for may be another device's.
+TEST_F(LevelZero, ADeviceMayGoWhileAnotherHoldsItsEvents) {
+  Opened one(*driver_, devices_[0]);
+  {
+    Opened other(*driver_, devices_[2]);
+    ASSERT_TRUE(other.queue->Fill(*other.buffer, 0, 4096, 9, {{}, {other.done, 1}}).ok());
+    const Fence filled[] = {{other.done, 1}};
+    ASSERT_TRUE(
+        one.queue->Copy(*other.buffer, 0, *one.buffer, 0, 4096, {filled, {one.done, 1}}).ok());
+    ASSERT_TRUE(one.done->Wait(1, absl::Seconds(10)).ok());
+  }
+  EXPECT_TRUE(one.FillAndWait(2).ok());
+}
+
 // Last: a card that was lost stays lost in its process.
 TEST_F(LevelZero, ZzLosesACardInMidWork) {
   auto device = driver_->Open(devices_[0].uuid, {});
@@ -164,6 +210,17 @@ TEST_F(LevelZero, ZzLosesACardInMidWork) {
   EXPECT_THAT(samples->front().fault, HasSubstr("DEVICE_LOST"));
   EXPECT_EQ((*driver_->Enumerate())[0].state, DeviceState::kDegraded);
   EXPECT_EQ((*driver_->Enumerate())[1].state, DeviceState::kOk) << "the other card goes on";
+}
+
+TEST_F(LevelZero, ZzALostCardLeavesOthersOfItsContextAlone) {
+  Opened lost(*driver_, devices_[1]), other(*driver_, devices_[2]);
+  ASSERT_TRUE(lost.device->Reaches(*other.device));
+  Control("fault=copy:lost:card=1");
+  EXPECT_EQ(lost.FillAndWait(1).code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(other.FillAndWait(1).ok());
+  Control("");
+  Opened later(*driver_, devices_[2]);
+  EXPECT_TRUE(later.FillAndWait(1).ok()) << "opened in the same context after the loss";
 }
 
 }  // namespace

@@ -220,7 +220,8 @@ int Lie(ArbiterSeat& seat, arbiter::RegionPage& region, Counters& counters) {
     hot.gap_ns.store(static_cast<uint32_t>(random()));
     hot.lmax_ns.store(static_cast<uint32_t>(random()));
     hot.futex.store(static_cast<uint32_t>(random()));
-    hot.waiting_for.store(static_cast<uint32_t>(random()));
+    hot.waiting_for.store(static_cast<uint16_t>(random()));
+    hot.from_outside.store(static_cast<uint16_t>(random()));
     hot.looks.store(random());
     cold.memory_reserved.store(random());
     cold.memory_pending.store(random());

@@ -226,10 +226,10 @@ TEST(HetdInACrowd, SeesADeviceGoAndComeBackInRealTime) {
   HetdProcess hetd;
   const std::string flag = hetd.directory().path() + "/lost";
   hetd.SetProbeScript(R"(
-if [ "$1" = --list ]; then echo '{"backends":["x"]}'; exit; fi
 if [ -e ')" + flag + R"(' ]; then echo '{"devices":[]}'; exit; fi
 echo '{"devices":[{"id":"d","name":"n","backend":"x","kind":"gpu","computeUnits":4,
-  "memoryBytes":1073741824,"memoryBytesPerSecond":1,"flopsPerSecond":1}]}')");
+  "memoryBytes":1073741824,"memoryBytesPerSecond":1,"flopsPerSecond":1}]}')",
+                      "x");
   hetd.Start();
   const auto client = hetd.Connect();
   const auto state = [&] { return (*client->ListDevices())[0].info.state; };

@@ -2,11 +2,14 @@
 // Level Zero driver behind the real loader, steered through its control file while hetd runs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "base/clock.h"
+#include "daemon/process.h"
 #include "tests/daemon/hetd_process.h"
 
 namespace het::daemon {
@@ -127,6 +130,39 @@ TEST_F(HealthTest, TellsWhatSensorsSayAndWhatLinksDo) {
     }
   }
   EXPECT_EQ(measured, 6) << "the card, the processors and the host's memory, both ways";
+}
+
+// Programs that `parent` started.
+std::vector<ProcessId> ChildrenOf(pid_t parent) {
+  std::vector<ProcessId> children;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = atoi(entry.path().filename().c_str());
+    std::ifstream stat(entry.path() / "stat");
+    std::string text;
+    std::getline(stat, text);
+    pid_t of = 0;
+    if (pid == 0 || sscanf(text.c_str(), "%*d (%*[^)]) %*c %d", &of) != 1 || of != parent) continue;
+    if (const auto child = FindProcess(pid); child.ok()) children.push_back(*child);
+  }
+  return children;
+}
+
+TEST(HealthOfAHungDriver, KilledHetdLeavesNoProbeBehind) {
+  setenv("ZE_ENABLE_ALT_DRIVERS", HET_SOFT_ZE, 1);
+  setenv("HET_SOFT_LEVEL_ZERO", "devices=1;fault=zeInit:hang", 1);
+  unsetenv("HET_SOFT_LEVEL_ZERO_FILE");
+  HetdProcess hetd;
+  hetd.UseRealProbe("level_zero");
+  hetd.Start();
+  std::vector<ProcessId> children;
+  // Two: that of the driver, which hangs, and that of the tree, which ends by itself.
+  ASSERT_TRUE(Eventually([&] {
+    children = ChildrenOf(hetd.pid());
+    return children.size() == 1;
+  }));
+  hetd.Kill(SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return !IsAlive(children[0]); }, 4000))
+      << "process " << children[0].pid << " waits for a driver that will never answer";
 }
 
 }  // namespace

@@ -15,7 +15,6 @@ namespace het::daemon {
 namespace {
 
 constexpr char kTwoGpus[] = R"(
-if [ "$1" = --list ]; then echo '{"backends":["fake"]}'; exit; fi
 cat <<'JSON'
 {"backend":"fake","devices":[
  {"id":"gpu-a","name":"first","vendor":"Acme","backend":"fake","kind":"gpu","memoryBytes":17179869184,
@@ -36,7 +35,8 @@ HetdProcess::~HetdProcess() {
   if (pid_ > 0) Kill(SIGKILL);
 }
 
-void HetdProcess::SetProbeScript(const std::string& script) {
+void HetdProcess::SetProbeScript(const std::string& script, const std::string& backends) {
+  backends_ = backends;
   probe_ = directory_.Write("probe", "#!/bin/sh\n" + script, true);
   setenv("HET_PROBE", probe_.c_str(), 1);
 }

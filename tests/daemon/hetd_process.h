@@ -21,8 +21,8 @@ class HetdProcess {
   HetdProcess();
   ~HetdProcess();
 
-  // The script that stands for het-probe. $1 is --list or --backend; the backend's name is $2.
-  void SetProbeScript(const std::string& script);
+  // The script that stands for het-probe: it is called with --backend NAME.
+  void SetProbeScript(const std::string& script, const std::string& backends = "fake");
   void UseRealProbe(const std::string& backends);
   // Starts it and waits until it serves. `extra` goes to its command line.
   void Start(const std::vector<std::string>& extra = {});

@@ -387,11 +387,11 @@ TEST(Hetd, ListsABackendWhoseProbeHangsWhileTheOthersServe) {
   HetdProcess hetd;
   hetd.SetProbeScript(R"(
 case "$1 $2" in
-  --list*) echo '{"backends":["good","hung","crashed"]}' ;;
   *hung) exec sleep 60 ;;
   *crashed) kill -SEGV $$ ;;
   *) echo '{"devices":[{"id":"d","name":"n","backend":"good","memoryBytes":1073741824,"memoryBytesPerSecond":1}]}' ;;
-esac)");
+esac)",
+                      "good,hung,crashed");
   hetd.Start();
   const auto client = hetd.Connect();
   EXPECT_TRUE(client->GetInfo()->discovering) << "it serves before it knows the devices";
@@ -412,14 +412,13 @@ TEST(Hetd, SeesNewDevicesOnRescanAndOnSighup) {
   HetdProcess hetd;
   const auto script = [&hetd](int devices) {
     std::ostringstream text;
-    text << "if [ \"$1\" = --list ]; then echo '{\"backends\":[\"x\"]}'; exit; fi\n"
-         << "echo '{\"devices\":[";
+    text << "echo '{\"devices\":[";
     for (int i = 0; i < devices; ++i) {
       text << (i > 0 ? "," : "") << "{\"id\":\"d" << i << "\",\"name\":\"n\",\"backend\":\"x\","
            << "\"memoryBytes\":1073741824,\"memoryBytesPerSecond\":1}";
     }
     text << "]}'\n";
-    hetd.SetProbeScript(text.str());
+    hetd.SetProbeScript(text.str(), "x");
   };
   script(1);
   hetd.Start();
@@ -438,11 +437,11 @@ TEST(Hetd, SeesNewDevicesOnRescanAndOnSighup) {
 TEST(Hetd, MeasuresADeviceOnceAndKeepsTheFigures) {
   HetdProcess hetd;
   hetd.SetProbeScript(R"(
-if [ "$1" = --list ]; then echo '{"backends":["x"]}'; exit; fi
 if [ "$3" = --measure ]; then echo measured >> ")" +
-                      hetd.directory().path() +
-                      R"(/count"; RATE=',"memoryBytesPerSecond":5e9,"flopsPerSecond":7e9'; fi
-echo '{"devices":[{"id":"d","name":"n","backend":"x","memoryBytes":1073741824'"$RATE"'}]}')");
+                          hetd.directory().path() +
+                          R"(/count"; RATE=',"memoryBytesPerSecond":5e9,"flopsPerSecond":7e9'; fi
+echo '{"devices":[{"id":"d","name":"n","backend":"x","memoryBytes":1073741824'"$RATE"'}]}')",
+                      "x");
   for (int round = 0; round < 2; ++round) {
     hetd.Start();
     const auto client = hetd.Connect();
@@ -456,10 +455,10 @@ echo '{"devices":[{"id":"d","name":"n","backend":"x","memoryBytes":1073741824'"$
 
 TEST(Hetd, SaysThatThereIsNoProbe) {
   HetdProcess hetd;
-  hetd.Start({"--backends", "cpu"});
+  hetd.Start();
   hetd.Kill(SIGTERM);
   unlink((hetd.directory().path() + "/probe").c_str());
-  hetd.Start({"--backends", "cpu"});
+  hetd.Start();
   const auto devices = hetd.Connect()->ListDevices();
   ASSERT_EQ(devices->size(), 1u);
   EXPECT_EQ((*devices)[0].info.state, DeviceState::kDegraded);

@@ -367,12 +367,13 @@ int Graphs(const Arguments& arguments) {
   return 0;
 }
 
-// busy SECONDS ROUNDS: launches for so long, two batches deep.
+// busy SECONDS ROUNDS BATCH: launches for so long, two batches deep.
 int Busy(const Arguments& arguments) {
   CudaProgram program;
   program.Compile();
   const double seconds = static_cast<double>(Number(arguments, 0, 1));
   const auto rounds = static_cast<uint32_t>(Number(arguments, 1, 20'000));
+  const uint64_t each = Number(arguments, 2, 16);
   long long launches = 0;
   if (!WaitToBegin()) return 5;
   CUevent events[2] = {};
@@ -380,7 +381,7 @@ int Busy(const Arguments& arguments) {
   const double end = Now() + seconds;
   for (int batch = 0; Now() < end; batch ^= 1) {
     Check(Cu().cuEventSynchronize(events[batch]), "cuEventSynchronize");
-    for (int i = 0; i < 16; ++i, ++launches) {
+    for (uint64_t i = 0; i < each; ++i, ++launches) {
       Check(program.Launch(program.stream, 1024, rounds), "launch");
     }
     Check(Cu().cuEventRecord(events[batch], program.stream), "cuEventRecord");

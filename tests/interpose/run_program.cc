@@ -64,15 +64,14 @@ bool LeavesNothingWhenKilled(SeatServer& server, uint32_t lease, const std::stri
   return worked && Eventually(is_free, 1000);
 }
 
-double PartOfFirst(SeatServer& server, const uint32_t (&leases)[2],
-                   const std::string (&commands)[2]) {
+Sharing ShareOf(SeatServer& server, const uint32_t (&leases)[2], const std::string (&commands)[2]) {
   FILE* programs[2];
   for (int i = 0; i < 2; ++i) {
     programs[i] = popen((commands[i] + " > /dev/null").c_str(), "w");
-    if (programs[i] == nullptr) return -1;
+    if (programs[i] == nullptr) return {};
   }
   for (const uint32_t lease : leases) {
-    if (!Eventually([&] { return server.Usage(lease).memory > 0; })) return -1;
+    if (!Eventually([&] { return server.Usage(lease).memory > 0; })) return {};
   }
   for (FILE* program : programs) {
     std::fputs("go\n", program);
@@ -80,18 +79,23 @@ double PartOfFirst(SeatServer& server, const uint32_t (&leases)[2],
   }
   // In the middle, while both are at it: the median of three windows.
   std::this_thread::sleep_for(std::chrono::milliseconds(800));
-  std::vector<double> parts;
+  std::vector<double> parts, charged;
   for (int window = 0; window < 3; ++window) {
+    const auto begin = std::chrono::steady_clock::now();
     const uint64_t before[] = {server.Usage(leases[0]).used_ns, server.Usage(leases[1]).used_ns};
     std::this_thread::sleep_for(std::chrono::milliseconds(600));
     const double first = static_cast<double>(server.Usage(leases[0]).used_ns - before[0]);
     const double second = static_cast<double>(server.Usage(leases[1]).used_ns - before[1]);
+    const std::chrono::duration<double, std::nano> passed =
+        std::chrono::steady_clock::now() - begin;
     parts.push_back(first + second > 0 ? first / (first + second) : -1);
+    charged.push_back((first + second) / passed.count());
   }
   std::sort(parts.begin(), parts.end());
+  std::sort(charged.begin(), charged.end());
   bool ended_well = true;
   for (FILE* program : programs) ended_well &= pclose(program) == 0;
-  return ended_well ? parts[1] : -1;
+  return ended_well ? Sharing{parts[1], charged[1]} : Sharing{};
 }
 
 }  // namespace het::interpose

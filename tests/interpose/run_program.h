@@ -29,9 +29,12 @@ bool Eventually(const std::function<bool()>& done, int ms = 20'000);
 // launches are given back within a second.
 bool LeavesNothingWhenKilled(SeatServer& server, uint32_t lease, const std::string& command);
 
-// The first one's part of the device's time while both work: they must do so for 3 s.
-double PartOfFirst(SeatServer& server, const uint32_t (&leases)[2],
-                   const std::string (&commands)[2]);
+// Two programs at work, who must be so for 3 s: the median of three windows.
+struct Sharing {
+  double first = -1;    // one's part of the device's time that both were charged
+  double charged = -1;  // that time over the time that passed
+};
+Sharing ShareOf(SeatServer& server, const uint32_t (&leases)[2], const std::string (&commands)[2]);
 
 }  // namespace het::interpose
 

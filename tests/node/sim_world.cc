@@ -67,7 +67,7 @@ std::vector<ProcessId> SimWorld::Deliver() {
       }
     } else {
       if (probe.gone) probe.gone();
-      probe.done(probe.list ? std::string(R"({"backends":["sim"]})") : Devices(probe.measures));
+      probe.done(Devices(probe.measures));
     }
   }
   std::vector<ProcessId> ended(ended_.begin(), ended_.end());
@@ -117,9 +117,8 @@ void SimWorld::ForgetUnless(const std::function<bool(const ProcessId&)>& keep) {
 void SimWorld::StartProbe(const ProbeCommand& command, OnProbed done, std::function<void()> gone) {
   ++probes_started_;
   Probe probe;
-  probe.list = command.arguments.front() == "--list";
   probe.measures = command.arguments.back() == "--measure";
-  probe.hangs = hanging_ && !probe.list;
+  probe.hangs = hanging_;
   probe.killable = killable_;
   probe.limit_ms = command.limit_ms;
   probe.due = clock_.MonotonicNanos() + (probe.hangs ? command.limit_ms * 1'000'000 : kProbeNanos);

@@ -50,6 +50,7 @@ class SimWorld final : public Environment, public Answers {
   static Discovery::Options DiscoveryOptions() {
     Discovery::Options options;
     options.probe = "probe";
+    options.backends = {"sim"};
     return options;
   }
 
@@ -107,7 +108,6 @@ class SimWorld final : public Environment, public Answers {
  private:
   struct Probe {
     int64_t due = 0;
-    bool list = false;
     bool measures = false;
     bool hangs = false;
     bool killable = true;

@@ -8,7 +8,7 @@ import re
 import sys
 
 # Room -> rooms it may include (itself is always allowed). The longest matching folder decides.
-DESCRIPTORS = {"devices/device_info.h", "devices/telemetry.h", "devices/topology.h"}  # what "devices (descriptors only)" means
+DESCRIPTORS = {"devices/backend_names.h", "devices/device_info.h", "devices/telemetry.h", "devices/topology.h"}  # what "devices (descriptors only)" means
 OPENCL_IDENTITY = "devices/opencl/identity.h"
 CUDA_ABI = "devices/cuda/abi.h"
 RULES = {

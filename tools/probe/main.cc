@@ -13,7 +13,8 @@
 //   --profile FILE   the profile of simulated devices
 //   --served         takes its arguments from the connection that is its stdin (relay.h)
 //
-// Exit code 0 with an answer, 2 for wrong usage. What a driver prints goes to stderr.
+// Exit code 0 with an answer, 2 for wrong usage. What a driver prints goes to stderr. It ends when
+// nobody reads stdout any more: no hetd leaves one behind.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -158,6 +159,7 @@ int Main(std::vector<std::string> arguments) {
   }
   const int answer = TakeStdout();
   if (answer < 0) return 1;
+  EndWithReader(answer);
   bool printed = false;
   if (options.watch_ms > 0 && !options.backend.empty()) {
     const auto driver = CreateDriver(options.backend, OptionsFor(options));

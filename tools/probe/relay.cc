@@ -31,7 +31,18 @@ bool WriteAll(int fd, const char* data, size_t size) {
 
 }  // namespace
 
+void EndWithReader(int descriptor) {
+  std::thread([descriptor] {
+    // The end of the other side is told without being asked for. A file or a terminal has none.
+    pollfd reader = {descriptor, 0, 0};
+    while (poll(&reader, 1, -1) < 0 && errno == EINTR) {
+    }
+    _exit(1);
+  }).detach();
+}
+
 int AskService(const std::string& socket_path, const std::vector<std::string>& arguments) {
+  EndWithReader(STDOUT_FILENO);
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -71,12 +82,6 @@ absl::StatusOr<std::vector<std::string>> TakeArguments() {
     if (!argument.is_string()) return absl::InvalidArgumentError("an argument is no text");
     arguments.push_back(argument.get<std::string>());
   }
-  std::thread([] {
-    pollfd connection = {STDIN_FILENO, POLLRDHUP, 0};
-    while (poll(&connection, 1, -1) < 0 && errno == EINTR) {
-    }
-    _exit(1);
-  }).detach();
   return arguments;
 }
 

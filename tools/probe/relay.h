@@ -13,12 +13,17 @@
 
 namespace het::probe {
 
+// From now on this process ends when nobody holds the other end of this pipe or socket any more,
+// also while a driver hangs in a call: what it would say is for nobody, and a measurement would
+// only be in the way. (Not PR_SET_PDEATHSIG: that is the death of the thread that started it.)
+void EndWithReader(int descriptor);
+
 // Sends the arguments to the probe service at `socket_path` and copies its answer to stdout. The
 // exit code: 0 when something came back.
 int AskService(const std::string& socket_path, const std::vector<std::string>& arguments);
 
 // The other end, with the connection as stdin: the arguments, one JSON list in one line of at most
-// 64 KiB. From then on this process ends when the connection does.
+// 64 KiB.
 absl::StatusOr<std::vector<std::string>> TakeArguments();
 
 }  // namespace het::probe

@@ -1,7 +1,6 @@
 #include "tools/probe/watch.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -21,7 +20,6 @@ Json SampleLine(const std::string& backend, Driver& driver) {
 bool Watch(const std::string& backend, Driver& driver, int every_ms,
            const std::function<bool(const Json&)>& print) {
   signal(SIGPIPE, SIG_IGN);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   bool printed = false;
   while (true) {
     const Json line = SampleLine(backend, driver);

@@ -15,7 +15,7 @@ namespace het::probe {
 Json SampleLine(const std::string& backend, Driver& driver);
 
 // Prints a line every `every_ms` until `print` gives false (nobody reads), or once when there are
-// no sensors. False: nothing could be printed. Ends with its parent.
+// no sensors. False: nothing could be printed.
 bool Watch(const std::string& backend, Driver& driver, int every_ms,
            const std::function<bool(const Json&)>& print);
 

@@ -1,5 +1,7 @@
 // Drivers, devices, contexts and memory.
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "tests/soft_drivers/level_zero/state.h"
 
@@ -7,7 +9,12 @@ namespace het::soft::ze {
 namespace {
 
 constexpr uint32_t kIntel = 0x8086, kGpuId = 0x0bd5, kNpuId = 0x7d1d;
-int the_driver = 0, the_context = 0;  // their addresses are the handles
+int the_driver = 0;  // its address is the handle
+
+struct {
+  std::mutex mutex;
+  std::map<const void*, Context*> contexts;
+} memory_of;
 
 Device& Of(ze_device_handle_t handle) { return *reinterpret_cast<Device*>(handle); }
 uint32_t TilesOf(const Card& card) {
@@ -134,32 +141,66 @@ ze_result_t DeviceStatus(ze_device_handle_t device) {
 ze_result_t CreateContext(ze_driver_handle_t, const ze_context_desc_t*,
                           ze_context_handle_t* context) {
   if (const ze_result_t due = Due("zeContextCreate")) return due;
-  *context = reinterpret_cast<ze_context_handle_t>(&the_context);
+  *context = reinterpret_cast<ze_context_handle_t>(new Context);
   return ZE_RESULT_SUCCESS;
 }
 
-ze_result_t DestroyContext(ze_context_handle_t) { return ZE_RESULT_SUCCESS; }
+ze_result_t DestroyContext(ze_context_handle_t context) {
+  delete reinterpret_cast<Context*>(context);
+  return ZE_RESULT_SUCCESS;
+}
 
-ze_result_t AllocDevice(ze_context_handle_t, const ze_device_mem_alloc_desc_t*, size_t bytes,
-                        size_t, ze_device_handle_t device, void** address) {
+ze_result_t CanAccessPeer(ze_device_handle_t device, ze_device_handle_t peer, ze_bool_t* can) {
+  const int card = Of(device).card, other = Of(peer).card;
+  *can = card == other || ReachesCard(card, other);
+  return ZE_RESULT_SUCCESS;
+}
+
+// Notes the context of memory that was allocated.
+void* In(ze_context_handle_t context, void* address) {
+  const std::lock_guard lock(memory_of.mutex);
+  if (address != nullptr) memory_of.contexts[address] = reinterpret_cast<Context*>(context);
+  return address;
+}
+
+ze_result_t AllocDevice(ze_context_handle_t context, const ze_device_mem_alloc_desc_t*,
+                        size_t bytes, size_t, ze_device_handle_t device, void** address) {
   const int card = Of(device).card;
   if (const ze_result_t due = Due("zeMemAllocDevice", card)) return due;
-  *address = TheMemory().Allocate(card, bytes);
+  *address = In(context, TheMemory().Allocate(card, bytes));
   return *address == nullptr ? ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY : ZE_RESULT_SUCCESS;
 }
 
-ze_result_t AllocHost(ze_context_handle_t, const ze_host_mem_alloc_desc_t*, size_t bytes, size_t,
-                      void** address) {
+ze_result_t AllocHost(ze_context_handle_t context, const ze_host_mem_alloc_desc_t*, size_t bytes,
+                      size_t, void** address) {
   if (const ze_result_t due = Due("zeMemAllocHost")) return due;
-  *address = TheMemory().Allocate(kHostMemory, bytes);
+  *address = In(context, TheMemory().Allocate(kHostMemory, bytes));
   return *address == nullptr ? ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY : ZE_RESULT_SUCCESS;
 }
 
-ze_result_t Free(ze_context_handle_t, void* address) {
+ze_result_t Free(ze_context_handle_t context, void* address) {
+  {
+    const std::lock_guard lock(memory_of.mutex);
+    const auto found = memory_of.contexts.find(address);
+    if (found == memory_of.contexts.end() || found->second != reinterpret_cast<Context*>(context)) {
+      return ZE_RESULT_ERROR_INVALID_ARGUMENT;
+    }
+    memory_of.contexts.erase(found);
+  }
   return TheMemory().Free(address) ? ZE_RESULT_SUCCESS : ZE_RESULT_ERROR_INVALID_ARGUMENT;
 }
 
 }  // namespace
+
+bool ReachesCard(int card, int other) {
+  return !CardAt(card).npu && !CardAt(other).npu && TheSettings().Number("peers", 1) != 0;
+}
+
+Context* ContextOfMemory(const void* begin) {
+  const std::lock_guard lock(memory_of.mutex);
+  const auto found = memory_of.contexts.find(begin);
+  return found == memory_of.contexts.end() ? nullptr : found->second;
+}
 
 void FillDevices(ze_driver_dditable_t& drivers, ze_device_dditable_t& devices,
                  ze_context_dditable_t& contexts, ze_mem_dditable_t& memory) {
@@ -175,6 +216,7 @@ void FillDevices(ze_driver_dditable_t& drivers, ze_device_dditable_t& devices,
   devices.pfnGetModuleProperties = ModuleProperties;
   devices.pfnGetCommandQueueGroupProperties = QueueGroups;
   devices.pfnGetStatus = DeviceStatus;
+  devices.pfnCanAccessPeer = CanAccessPeer;
   contexts.pfnCreate = CreateContext;
   contexts.pfnDestroy = DestroyContext;
   memory.pfnAllocDevice = AllocDevice;

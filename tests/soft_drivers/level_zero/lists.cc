@@ -1,4 +1,5 @@
 // Immediate command lists, and events.
+#include <algorithm>
 #include <cstring>
 
 #include "tests/soft_drivers/level_zero/state.h"
@@ -38,18 +39,29 @@ void Work(List& list, std::function<void()> work) {
   });
 }
 
-// Device memory that was freed, or another's, is a fault, as on a card. The host's own is not
-// known.
-bool IsStray(const void* address, uint64_t bytes, int card) {
+// Device memory that was freed, another context's, or a card's that is not reached, is a fault, as
+// on a card. The host's own is not known.
+bool IsStray(const void* address, uint64_t bytes, const List& list) {
   const Piece piece = TheMemory().Find(address, bytes);
-  return piece.bytes != 0 && piece.card != kHostMemory && piece.card != card;
+  if (piece.bytes == 0 || piece.card == kHostMemory) return false;
+  if (ContextOfMemory(piece.begin) != list.context) return true;
+  return piece.card != list.device.card && !ReachesCard(list.device.card, piece.card);
 }
 
-ze_result_t CreateImmediate(ze_context_handle_t, ze_device_handle_t device,
+// An event of another context, or of a pool that the list's card may not wait for.
+bool IsForeign(ze_event_handle_t event, const List& list) {
+  const Pool& pool = Of(event).pool;
+  return pool.context != list.context ||
+         (!pool.cards.empty() &&
+          std::find(pool.cards.begin(), pool.cards.end(), list.device.card) == pool.cards.end());
+}
+
+ze_result_t CreateImmediate(ze_context_handle_t context, ze_device_handle_t device,
                             const ze_command_queue_desc_t*, ze_command_list_handle_t* list) {
   const Device& own = *reinterpret_cast<Device*>(device);
   if (const ze_result_t due = Due("zeCommandListCreateImmediate", own.card)) return due;
-  *list = reinterpret_cast<ze_command_list_handle_t>(new List(own));
+  *list = reinterpret_cast<ze_command_list_handle_t>(
+      new List(reinterpret_cast<Context*>(context), own));
   return ZE_RESULT_SUCCESS;
 }
 
@@ -79,7 +91,7 @@ ze_result_t AppendCopy(ze_command_list_handle_t list, void* to, const void* from
                        ze_event_handle_t signal, uint32_t count, ze_event_handle_t* waits) {
   const int card = Of(list).device.card;
   if (const ze_result_t due = Due("zeCommandListAppendMemoryCopy", card)) return due;
-  if (IsStray(to, bytes, card) || IsStray(from, bytes, card))
+  if (IsStray(to, bytes, Of(list)) || IsStray(from, bytes, Of(list)))
     return ZE_RESULT_ERROR_INVALID_ARGUMENT;
   Before(Of(list), count, waits);
   Work(Of(list), [=] { memmove(to, from, bytes); });
@@ -93,7 +105,7 @@ ze_result_t AppendFill(ze_command_list_handle_t list, void* to, const void* patt
   const int card = Of(list).device.card;
   if (const ze_result_t due = Due("zeCommandListAppendMemoryFill", card)) return due;
   if (width != 1) return ZE_RESULT_ERROR_INVALID_SIZE;
-  if (IsStray(to, bytes, card)) return ZE_RESULT_ERROR_INVALID_ARGUMENT;
+  if (IsStray(to, bytes, Of(list))) return ZE_RESULT_ERROR_INVALID_ARGUMENT;
   const int value = *static_cast<const uint8_t*>(pattern);
   Before(Of(list), count, waits);
   Work(Of(list), [=] { memset(to, value, bytes); });
@@ -102,6 +114,9 @@ ze_result_t AppendFill(ze_command_list_handle_t list, void* to, const void* patt
 }
 
 ze_result_t AppendWait(ze_command_list_handle_t list, uint32_t count, ze_event_handle_t* events) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (IsForeign(events[i], Of(list))) return ZE_RESULT_ERROR_INVALID_SYNCHRONIZATION_OBJECT;
+  }
   Before(Of(list), count, events);
   return ZE_RESULT_SUCCESS;
 }
@@ -143,19 +158,24 @@ bool Admit(const Launch& launch, int card) {
   return true;
 }
 
-ze_result_t CreatePool(ze_context_handle_t, const ze_event_pool_desc_t*, uint32_t,
-                       ze_device_handle_t*, ze_event_pool_handle_t* pool) {
-  *pool = reinterpret_cast<ze_event_pool_handle_t>(new int(0));
+ze_result_t CreatePool(ze_context_handle_t context, const ze_event_pool_desc_t*, uint32_t count,
+                       ze_device_handle_t* devices, ze_event_pool_handle_t* pool) {
+  auto* made = new Pool{reinterpret_cast<Context*>(context), {}};
+  for (uint32_t i = 0; i < count; ++i) {
+    made->cards.push_back(reinterpret_cast<Device*>(devices[i])->card);
+  }
+  *pool = reinterpret_cast<ze_event_pool_handle_t>(made);
   return ZE_RESULT_SUCCESS;
 }
 
 ze_result_t DestroyPool(ze_event_pool_handle_t pool) {
-  delete reinterpret_cast<int*>(pool);
+  delete reinterpret_cast<Pool*>(pool);
   return ZE_RESULT_SUCCESS;
 }
 
-ze_result_t CreateEvent(ze_event_pool_handle_t, const ze_event_desc_t*, ze_event_handle_t* event) {
-  *event = reinterpret_cast<ze_event_handle_t>(new Event);
+ze_result_t CreateEvent(ze_event_pool_handle_t pool, const ze_event_desc_t*,
+                        ze_event_handle_t* event) {
+  *event = reinterpret_cast<ze_event_handle_t>(new Event{*reinterpret_cast<Pool*>(pool)});
   return ZE_RESULT_SUCCESS;
 }
 
@@ -206,8 +226,9 @@ void EventState::Wait() {
   changed.wait(lock, [this] { return signalled; });
 }
 
-List::List(const Device& device)
-    : device(device),
+List::List(Context* context, const Device& device)
+    : context(context),
+      device(device),
       stream(
           [this](const Launch& launch) {
             if (Admit(launch, this->device.card)) return true;

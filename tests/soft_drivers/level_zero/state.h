@@ -4,7 +4,8 @@
 // Settings beside those of common/settings.h: devices, npus (numbered behind the devices), tiles
 // (of a GPU), units, memory, name, temperature, power (W), clock (MHz), spirv=0 (takes none),
 // graphs=0 (no NPU takes compiled graphs), modules=refused (the driver takes no module, and its log
-// says so), and the fault words lost, oom, ecc, version, unknown.
+// says so), peers=0 (no card reaches another), and the fault words lost, oom, ecc, version,
+// unknown.
 #ifndef HET_TESTS_SOFT_DRIVERS_LEVEL_ZERO_STATE_H_
 #define HET_TESTS_SOFT_DRIVERS_LEVEL_ZERO_STATE_H_
 
@@ -56,6 +57,9 @@ struct Card {
 std::vector<Card*> Cards();
 Card& CardAt(int index);
 
+// Whether one card's copies reach the memory of another. No NPU's do.
+bool ReachesCard(int card, int other);
+
 // What the call must give: success, or the fault that is due for it.
 ze_result_t Due(const char* point, int card = -1);
 
@@ -69,15 +73,27 @@ struct EventState {
   void Set(bool value);
   void Wait();
 };
+// What is made in one context is nothing to another.
+struct Context {};
+
+struct Pool {
+  Context* context = nullptr;
+  std::vector<int> cards;  // that may wait for its events; none: all
+};
 struct Event {
+  const Pool pool;
   std::shared_ptr<EventState> state = std::make_shared<EventState>();
 };
 
 struct List {
-  explicit List(const Device& device);
+  List(Context* context, const Device& device);
+  Context* const context;
   const Device device;
   Stream stream;
 };
+
+// In which context the memory was allocated whose piece begins at `begin`; null: in none.
+Context* ContextOfMemory(const void* begin);
 
 struct Module {
   Device device;
