@@ -147,6 +147,7 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
   place(layout.gathered, gathered_);
   place(layout.logits, logits_);
   place(layout.frequencies, frequencies_);
+  if (limits.replay && lease.Can(HET_CAN_REPLAY)) recordings_.emplace();
 }
 
 uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
@@ -162,19 +163,38 @@ uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_
   const uint64_t activation_bytes = uint64_t{rows} * shape.embd * sizeof(float);
   // The residual stream lives in the output, or beside the head in scratch.
   const Place x = last() ? x_ : Place{output, 0};
-  if (!first()) {
-    if (keep != nullptr) queue.Read(input, 0, keep, activation_bytes);
-    queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+  if (!first() && keep != nullptr) queue.Read(input, 0, keep, activation_bytes);
+  Upload(queue, batch);
+  const auto step = [&] {
+    if (!first()) queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+    RunLayers(queue, batch, begin_, end_, input, x);
+    if (last() && !batch.wanted.empty()) RunHead(queue, batch, x, {output, 0});
+  };
+  if (recordings_) {
+    recordings_->Run(queue, {rows, static_cast<uint32_t>(batch.wanted.size()), input, output},
+                     step);
+  } else {
+    step();
   }
-  RunLayers(queue, batch, begin_, end_, input, x);
-  if (!last()) {
-    return activation_bytes;
-  }
-  if (batch.wanted.empty()) {
-    return 0;
-  }
-  RunHead(queue, batch, x, {output, 0});
+  if (!last()) return activation_bytes;
   return batch.wanted.size() * (limits_.greedy ? 1 : shape.vocab) * sizeof(float);
+}
+
+void Stage::Upload(het::api::QueueView queue, const Microbatch& batch) {
+  const uint32_t rows = batch.rows();
+  if (!caches_.empty()) {
+    queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
+    queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
+  }
+  if (!caches_.empty() && !frequencies_written_) {
+    const std::vector<float>& frequencies = model_.shape().rope_frequencies;
+    queue.Write(frequencies.data(), frequencies_.buffer, frequencies_.offset,
+                frequencies.size() * sizeof(float));
+    frequencies_written_ = true;
+  }
+  if (last() && !batch.wanted.empty()) {
+    queue.Write(batch.wanted.data(), wanted_.buffer, wanted_.offset, batch.wanted.size() * 4);
+  }
 }
 
 void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
@@ -184,15 +204,6 @@ void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t
   if (from == 0) {
     kernels_.GetRows(queue, model_.embedding().type, weights_.Of(model_.embedding()), {tokens, 0},
                      x, {rows, shape.embd, shape.vocab});
-  }
-  if (!caches_.empty()) {
-    queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
-    queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
-  }
-  if (!caches_.empty() && !frequencies_written_) {
-    queue.Write(shape.rope_frequencies.data(), frequencies_.buffer, frequencies_.offset,
-                shape.rope_frequencies.size() * sizeof(float));
-    frequencies_written_ = true;
   }
   for (size_t layer = std::max<size_t>(from, 1); layer < std::min(to, model_.head_layer()); ++layer)
     RunBlock(queue, batch, layer, x);
@@ -274,7 +285,6 @@ void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x,
   const Shape& shape = model_.shape();
   const auto wanted = static_cast<uint32_t>(batch.wanted.size());
   const Place normed = gathered_ + uint64_t{limits_.wanted} * shape.embd * sizeof(float);
-  queue.Write(batch.wanted.data(), wanted_.buffer, wanted_.offset, wanted * 4u);
   kernels_.GetRows(queue, WeightType::kF32, x, wanted_, gathered_,
                    {wanted, shape.embd, batch.rows()});
   kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,

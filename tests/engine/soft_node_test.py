@@ -67,6 +67,28 @@ class SoftNode(unittest.TestCase):
                 self.assertNotEqual(result.returncode, 0, f"{card}: the library was not asked")
                 self.assertIn("matrix product", result.stderr)
 
+    def test_decode_is_replayed_from_recordings(self):
+        for card, variable, launch, make in (("cuda", "HET_SOFT_CUDA", "cuGraphLaunch", "cuGraphInstantiateWithFlags"),
+                                             ("hip", "HET_SOFT_HIP", "hipGraphLaunch", "hipGraphInstantiate")):
+            without = {variable: f"memory=512MiB;fault={launch}:oom"}
+            # A driver that launches no graph: the engine says that its replay failed, so it was one.
+            texts = [part for question in QUESTIONS for part in ("-p", question)]
+            result = hetllm.run("generate", "-m", hetllm.DEMO, *texts, "-n", NEW, "--slices", card, env={**SOFT, **without})
+            self.assertNotEqual(result.returncode, 0, f"{card}: nothing was replayed")
+            self.assertIn("replay on", result.stderr)
+            # It is not asked where replays are turned off, and not where it made no graph.
+            self.check(ask("--slices", card, "--no-replay", **without), 1)
+            self.check(ask("--slices", card, **{variable: f"memory=512MiB;fault={make}:oom"}), 1)
+
+    def test_a_card_that_is_lost_in_mid_replay_costs_time_only(self):
+        ask("--slices", "cuda,hip", "--split", "5,5")
+        recovered = 0
+        for after in (3, 8):
+            result = ask("--slices", "cuda,hip", "--split", "5,5", HET_SOFT_CUDA=f"memory=512MiB;fault=cuGraphLaunch:lost:after={after}")
+            self.assertEqual(tokens_of(result), self.expected, f"lost after {after} replays")
+            recovered += result["timings"]["recoveries"]
+        self.assertGreater(recovered, 0, "no card was lost")
+
     def test_a_card_that_is_lost_in_mid_generation_costs_time_only(self):
         recovered = 0
         # Once undisturbed, so that the cards' times are known: a card that is lost while they are measured is none in
