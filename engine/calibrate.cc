@@ -90,6 +90,7 @@ class Meter {
     uint64_t room =
         info.memory_limit_bytes - std::min(info.memory_limit_bytes, info.memory_used_bytes);
     const uint64_t fixed = Stage::ScratchBytes(model_, limits_) +
+                           HalfPanels::Bytes(model_, slice_.lease, kernels_, limits_.rows) +
                            Stage::InputBytes(model_, kind.begin, limits_) +
                            Stage::OutputBytes(model_, kind.begin + 1, limits_);
     room -= std::min(room, fixed);
@@ -164,6 +165,7 @@ std::string StoreKey(const Model& model, const Slice& slice, const KernelSet& ke
                         limits.q8 ? "q8" : "f32", ' ', s.blocks, 'x', s.embd, 'x', s.ff, ' ',
                         s.heads, '/', s.kv_heads, 'x', s.head_dim, " v", s.vocab,
                         limits.greedy ? " greedy" : " logits", " c", limits.context);
+  if (kernels.HasLibrary()) key += " library";
   if (limits.replay && slice.lease.Can(HET_CAN_REPLAY)) key += " replay";
   for (const Phase& phase : {workload.prefill, workload.decode}) {
     key += Cat(" r", phase.items > 0 ? phase.rows : 0, " w", phase.wanted, " p", phase.position,

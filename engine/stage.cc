@@ -104,7 +104,8 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
       begin_(begin),
       end_(end),
       limits_(limits),
-      weights_(model, lease, begin, end, progress) {
+      weights_(model, lease, begin, end, progress),
+      panels_(model, lease, kernels, end > 1 ? limits.rows : 0) {
   Layout layout;
   const size_t first_block = std::max<size_t>(begin, 1);
   const size_t last_block = std::min(end, model.head_layer());
@@ -214,10 +215,16 @@ bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.Ha
 void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
                      std::initializer_list<Product> products, bool accumulate) {
   const auto width = static_cast<uint32_t>(n_in);
-  bool quantised = false;
+  bool quantised = false, halved = false;
   for (const Product& product : products) {
     const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
                               accumulate ? 1u : 0u};
+    if (panels_.Takes(product.w->type, rows)) {
+      if (!halved) panels_.Load(queue, x, rows, width);
+      halved = true;
+      panels_.Multiply(queue, product.w->type, weights_.Of(*product.w), product.y, params);
+      continue;
+    }
     if (!UsesQ8(*product.w)) {
       kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
       continue;

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/half_panels.h"
 #include "engine/kernel_set.h"
 #include "engine/microbatch.h"
 #include "engine/model.h"
@@ -37,6 +38,7 @@ struct Limits {
   uint32_t context = 1;  // tokens of a sequence
   bool greedy = false;   // the last stage gives the best token instead of the logits
   bool q8 = false;       // activations in 8 bits where the device has the kernels
+  bool library = true;   // products of many rows are the vendor's library's where there is one
   bool replay = true;    // steps of few rows are recorded and replayed where the device can
 };
 
@@ -84,7 +86,7 @@ class Stage {
   // Memory, for the planner. What a layer takes on any slice: weights, cache, and for the head its
   // scratch.
   static uint64_t LayerBytes(const Model& model, size_t layer, const Limits& limits);
-  // What a slice with any block takes beside its layers.
+  // What a slice with any block takes beside its layers; and HalfPanels::Bytes.
   static uint64_t ScratchBytes(const Model& model, const Limits& limits);
   static uint64_t InputBytes(const Model& model, size_t begin, const Limits& limits);
   static uint64_t OutputBytes(const Model& model, size_t end, const Limits& limits);
@@ -96,7 +98,8 @@ class Stage {
                  het_buffer* tokens, Place x);
   void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x);
   void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
-  // y (+)= W x for every (W, y), quantising x once where that is wanted and possible.
+  // y (+)= W x for every (W, y). x is made halves once where the library takes them, and quantised
+  // once where that is wanted and possible.
   struct Product {
     const GgufTensor* w;
     Place y;
@@ -115,6 +118,7 @@ class Stage {
   const size_t end_;
   const Limits limits_;
   Weights weights_;
+  HalfPanels panels_;
   LayerCaches caches_;
   std::vector<size_t> new_caches_;
   het::api::Buffer scratch_;
