@@ -105,6 +105,9 @@ title "het's part of a launch"
 bench="$root/bench/streams"
 [ -x "$bench" ] && part 60 streams "$bench" && show streams 20
 
+title "a decode step on the queue, launched and replayed"
+[ -x "$root/bench/replay" ] && part 60 replay "$root/bench/replay" && show replay 20
+
 first="${found[0]%% *}"
 seven="--layers 32 --embd 4096 --ff 11008 --heads 32 --kv-heads 32"
 # The most telling first: what the time does not suffice for is said to be left out.
@@ -136,6 +139,13 @@ for model in "${models[@]}"; do
 done
 
 if [ -n "$kept" ]; then
+  title "engine, the first GPU without replays, without the matrix library, with larger micro-batches ($kept)"
+  for variant in "no-replay" "no-library" "chunk 512"; do
+    name="variant-${variant// /-}"
+    # shellcheck disable=SC2086
+    part 40 "$name" "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first" \
+      -p "$prompt" -n "$generated" -b 1 -r 3 -o json --$variant && { say "--$variant"; show "$name" 24; }
+  done
   title "engine, two halves of the first GPU ($kept)"
   part 60 halves "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first:50%,$first:50%" \
     -p "$prompt" -n "$generated" -b 8 -r 3 -o json && show halves 40

@@ -103,6 +103,16 @@ def halves(folder):
     return f"prefill {result['prefillMixedOverSum']['median']:.2f}, decode {decode:.2f} of the sum"
 
 
+def variant(folder, option, phase):
+    """The kept model's rate beside the one that it has with `option`."""
+    other = json_of(folder, f"variant-{option}")
+    if not other:
+        return ""
+    base = json_of(folder, os.path.basename(sorted(glob.glob(os.path.join(folder, "engine-*.txt")), key=os.path.getmtime)[0])[:-4])
+    rates = [(run["configurations"][0][phase] or {}).get("median", 0) for run in (base, other) if run]
+    return f"{rates[0]:.0f} tokens/s, {rates[1]:.0f} with --{option.replace("chunk-", "chunk ")}" if len(rates) == 2 else ""
+
+
 def torch(folder, key):
     result = json_of(folder, "torch") or {}
     return str(result.get(key, ""))
@@ -116,6 +126,9 @@ FIGURES = [
       for size, kind in MODELS],
     *[(f"prefill of 2,048 tokens, {size} {kind}", f">= {50 if size == '7B' else 30} % of the matrix peak",
        lambda f, s=size, k=kind: engine(f, s, k, "prefill")) for size, kind in MODELS],
+    ("decode, first model, replayed", "-", lambda f: variant(f, "no-replay", "decodeTokensPerSecond")),
+    ("prefill, first model, by the library", "-", lambda f: variant(f, "no-library", "prefillTokensPerSecond")),
+    ("prefill, first model, 512 rows at a time", "-", lambda f: variant(f, "chunk-512", "prefillTokensPerSecond")),
     ("four 25 % parts in one process", "each within 1 point, together >= 95 %", parts),
     ("pipeline over two slices of one GPU", ">= 0.9 of the sum", halves),
     ("PyTorch under hetctl run: memory", "the quota, exactly", lambda f: torch(f, "memory")),

@@ -38,6 +38,7 @@ GOALS = {
                    "resize <= 200 ms, memory <= 50 ms; 0 bytes over quota",
     "inventory": "start to full inventory: <= 1 s with all vendors' libraries, <= 100 ms with none",
     "streams": "het's part of an enqueue over the bare API: <= 0.3 us on the soft drivers and on PoCL",
+    "replay": "a decode step on a GPU's queue, its kernels launched or replayed: no goal; soft cards here",
     "acquire": "300 processes at one barrier: all leased in 1 s",
     "layer": "<= 1 us per pipelined launch, <= 1 % on clpeak's and CLBlast's own timings",
     "shadow": "CUDA programs on a soft card: <= 0.3 us per launch over the bare driver; 30/70 of two programs within 3 points",
@@ -62,7 +63,7 @@ def run_program(build, name):
         print(f"not built: {path}")
         return False
     # The soft cards of this build, and PoCL.
-    settings = inventory.environment_of(build, True, "") if name == "streams" else None
+    settings = inventory.environment_of(build, True, "") if name in ("streams", "replay") else None
     return subprocess.run([path], env=settings, check=False).returncode == 0
 
 

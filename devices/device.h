@@ -47,6 +47,7 @@ enum Capability : uint32_t {
   kMultipliesMatrices = 1 << 9,  // Queue::Multiply, by the vendor's own library
   kRunsGraphs = 1 << 10,         // ProgramSource::graph
   kRunsBuiltIn = 1 << 11,        // ProgramSource::built_in
+  kReplaysWork = 1 << 12,        // Queue::BeginRecording, Queue::Replay
 };
 
 class Device {

@@ -1,10 +1,39 @@
 #include "devices/queue.h"
 
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "devices/device.h"
+#include "devices/recording.h"
 
 namespace het {
+
+struct Queue::Notes {
+  std::vector<Command> commands;
+  absl::Status failure;
+};
+
+Queue::Queue(Device& device, QueueKind kind) : device_(device), kind_(kind) {}
+
+Queue::~Queue() = default;
+
+absl::Status Queue::Spoil(absl::string_view what) {
+  const absl::Status status = absl::InvalidArgumentError(absl::StrCat(
+      "a recording takes launches, copies within the device and fills, without waits and signals; "
+      "it was given ",
+      what));
+  if (notes_->failure.ok()) notes_->failure = status;
+  return status;
+}
+
+absl::Status Queue::Note(Command command, const Sync& sync) {
+  if (!sync.waits.empty()) return Spoil("a wait");
+  if (sync.signal.timeline) return Spoil("a signal");
+  notes_->commands.push_back(std::move(command));
+  return absl::OkStatus();
+}
 
 absl::Status Queue::CheckSync(const Sync& sync) const {
   for (const Fence& wait : sync.waits) {
@@ -39,6 +68,7 @@ absl::Status Queue::Write(const void* host, Buffer& to, uint64_t offset, uint64_
   HET_RETURN_IF_ERROR(CheckSync(sync));
   if (bytes > 0 && host == nullptr)
     return absl::InvalidArgumentError("write: host address is null");
+  if (notes_ != nullptr) return Spoil("a write from host memory");
   return DoWrite(host, to, offset, bytes, sync);
 }
 
@@ -47,6 +77,7 @@ absl::Status Queue::Read(Buffer& from, uint64_t offset, void* host, uint64_t byt
   HET_RETURN_IF_ERROR(CheckRange(from, offset, bytes, "read"));
   HET_RETURN_IF_ERROR(CheckSync(sync));
   if (bytes > 0 && host == nullptr) return absl::InvalidArgumentError("read: host address is null");
+  if (notes_ != nullptr) return Spoil("a read to host memory");
   return DoRead(from, offset, host, bytes, sync);
 }
 
@@ -60,6 +91,12 @@ absl::Status Queue::Copy(Buffer& from, uint64_t from_offset, Buffer& to, uint64_
       bytes > 0) {
     return absl::InvalidArgumentError("copy: the ranges overlap");
   }
+  if (notes_ != nullptr) {
+    if (&from.device() != &to.device()) return Spoil("a copy between devices");
+    if (bytes == 0) return absl::OkStatus();
+    return Note({KeptCopy{Ref<Buffer>(&from), from_offset, Ref<Buffer>(&to), to_offset, bytes}},
+                sync);
+  }
   return DoCopy(from, from_offset, to, to_offset, bytes, sync);
 }
 
@@ -67,6 +104,10 @@ absl::Status Queue::Fill(Buffer& to, uint64_t offset, uint64_t bytes, uint8_t va
                          const Sync& sync) {
   HET_RETURN_IF_ERROR(CheckRange(to, offset, bytes, "fill"));
   HET_RETURN_IF_ERROR(CheckSync(sync));
+  if (notes_ != nullptr) {
+    if (bytes == 0) return absl::OkStatus();
+    return Note({KeptFill{Ref<Buffer>(&to), offset, bytes, value}}, sync);
+  }
   return DoFill(to, offset, bytes, value, sync);
 }
 
@@ -87,6 +128,8 @@ absl::Status Queue::Submit(const Launch& launch, const Sync& sync) {
         CheckRange(*launch.buffers[i].buffer, launch.buffers[i].offset, 0, launch.kernel->name()));
   }
   HET_RETURN_IF_ERROR(CheckSync(sync));
+  if (notes_ != nullptr) [[unlikely]]
+    return Note({KeptLaunch(launch)}, sync);
   return DoSubmit(launch, sync);
 }
 
@@ -97,14 +140,19 @@ absl::Status Queue::Multiply(const MatrixProduct& product, const Sync& sync) {
     return absl::InvalidArgumentError(
         absl::StrCat("multiply: asked ", rows, " rows by a matrix of ", n_out, " times ", n_in));
   }
+  if (product.stride() < n_out) {
+    return absl::InvalidArgumentError(absl::StrCat("multiply: rows of the result are ", n_out,
+                                                   " elements and ", product.stride(), " apart"));
+  }
   const uint64_t element = MatrixElementBytes(product.type);
+  const uint64_t y_elements = (rows - 1) * product.stride() + n_out;
   const struct {
     const BufferArg& place;
     uint64_t bytes;
     const char* what;
   } operands[] = {{product.w, n_out * n_in * element, "multiply: weights"},
                   {product.x, rows * n_in * element, "multiply: activations"},
-                  {product.y, rows * n_out * sizeof(float), "multiply: result"}};
+                  {product.y, y_elements * sizeof(float), "multiply: result"}};
   for (const auto& [place, bytes, what] : operands) {
     if (place.buffer == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat(what, ": the buffer is null"));
@@ -116,6 +164,8 @@ absl::Status Queue::Multiply(const MatrixProduct& product, const Sync& sync) {
     HET_RETURN_IF_ERROR(CheckRange(*place.buffer, place.offset, bytes, what));
   }
   HET_RETURN_IF_ERROR(CheckSync(sync));
+  // The library would take its workspace anew for each recording.
+  if (notes_ != nullptr) return Spoil("a matrix product");
   return DoMultiply(product, sync);
 }
 
@@ -127,9 +177,56 @@ absl::Status Queue::DoMultiply(const MatrixProduct&, const Sync&) {
 
 absl::Status Queue::Barrier(const Sync& sync) {
   HET_RETURN_IF_ERROR(CheckSync(sync));
+  if (notes_ != nullptr) return Spoil("a barrier");
   return DoBarrier(sync);
 }
 
-absl::Status Queue::Flush() { return DoFlush(); }
+absl::Status Queue::Flush() {
+  if (notes_ != nullptr) return Spoil("a flush");
+  return DoFlush();
+}
+
+absl::Status Queue::BeginRecording() {
+  if (!device_.Can(kReplaysWork)) return Queue::DoRecord({}).status();
+  if (notes_ != nullptr) {
+    return absl::FailedPreconditionError("a recording is under way on this queue already");
+  }
+  notes_ = std::make_unique<Notes>();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Ref<Recording>> Queue::EndRecording() {
+  if (notes_ == nullptr) {
+    return absl::FailedPreconditionError("no recording is under way on this queue");
+  }
+  const std::unique_ptr<Notes> notes = std::move(notes_);
+  HET_RETURN_IF_ERROR(notes->failure);
+  return RecordCommands(notes->commands);
+}
+
+absl::StatusOr<Ref<Recording>> Queue::RecordCommands(absl::Span<const Command> commands) {
+  if (!device_.Can(kReplaysWork)) return Queue::DoRecord(commands);
+  if (commands.empty()) return absl::InvalidArgumentError("a recording of nothing");
+  return DoRecord(commands);
+}
+
+absl::Status Queue::Replay(Recording& recording, const Sync& sync) {
+  if (&recording.device() != &device_) {
+    return absl::InvalidArgumentError(absl::StrCat("replay: the recording is of ",
+                                                   recording.device().info().name,
+                                                   ", the queue of ", device_.info().name));
+  }
+  HET_RETURN_IF_ERROR(CheckSync(sync));
+  if (notes_ != nullptr) return Spoil("a replay");
+  return DoReplay(recording, sync);
+}
+
+absl::StatusOr<Ref<Recording>> Queue::DoRecord(absl::Span<const Command>) {
+  return absl::UnimplementedError(absl::StrCat("the ", device_.info().backend, " device ",
+                                               device_.info().name,
+                                               " cannot replay recorded work"));
+}
+
+absl::Status Queue::DoReplay(Recording&, const Sync&) { return Queue::DoRecord({}).status(); }
 
 }  // namespace het

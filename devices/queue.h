@@ -13,13 +13,17 @@
 // kept alive by the queue. Threads: one thread at a time submits to a queue; different queues are
 // independent. busy_nanos() is thread-safe. Errors: InvalidArgument (range, wrong device),
 // FailedPrecondition (foreign wait), Unimplemented, DataLoss (device lost).
+//
+// Between BeginRecording and EndRecording operations are noted and not run (recording.h).
 #ifndef HET_DEVICES_QUEUE_H_
 #define HET_DEVICES_QUEUE_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "devices/buffer.h"
 #include "devices/program.h"
@@ -28,6 +32,8 @@
 namespace het {
 
 class Device;
+class Recording;
+struct Command;
 
 enum class QueueKind { kCompute, kTransfer };
 
@@ -61,14 +67,17 @@ struct Launch {
 };
 
 // y[r][o] = sum over i of x[r][i] * w[o][i], plus the old y[r][o] with `accumulate`: rows times
-// n_in activations by a matrix of n_out rows of n_in weights, all row-major and dense. y is f32 and
-// sums are f32. Offsets are multiples of 16 bytes.
+// n_in activations by a matrix of n_out rows of n_in weights, all row-major and dense, but that
+// rows of y may be further apart. y is f32 and sums are f32. Offsets are multiples of 16 bytes.
 enum class MatrixType : uint32_t { kF32, kF16, kBF16 };  // of w and x
 struct MatrixProduct {
   MatrixType type = MatrixType::kF32;
   uint32_t rows = 0, n_in = 0, n_out = 0;
   bool accumulate = false;
+  uint32_t y_stride = 0;  // elements from one row of y to the next; 0: n_out
   BufferArg w, x, y;
+
+  uint32_t stride() const { return y_stride == 0 ? n_out : y_stride; }
 };
 constexpr uint64_t MatrixElementBytes(MatrixType type) { return type == MatrixType::kF32 ? 4 : 2; }
 
@@ -77,7 +86,7 @@ class Queue {
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
   // Waits for what is queued.
-  virtual ~Queue() = default;
+  virtual ~Queue();
 
   Device& device() const { return device_; }
   QueueKind kind() const { return kind_; }
@@ -101,6 +110,17 @@ class Queue {
   // unstarted.
   absl::Status Flush();
 
+  // Until EndRecording, launches, copies within the device and fills are noted and not run; they
+  // take no waits and no signal. Anything else is refused (InvalidArgument), and EndRecording then
+  // fails with that. Programs live until EndRecording at least. Unimplemented without kReplaysWork.
+  absl::Status BeginRecording();
+  absl::StatusOr<Ref<Recording>> EndRecording();
+  // What EndRecording does with what was noted: nothing of the queue's own is touched. The commands
+  // are another queue's of this device, or this one's.
+  absl::StatusOr<Ref<Recording>> RecordCommands(absl::Span<const Command> commands);
+  // All of it, in its order, as one operation of this queue.
+  absl::Status Replay(Recording& recording, const Sync& sync = {});
+
   // Device-busy time of completed work, nanoseconds since the queue was made: never from submission
   // counts.
   virtual int64_t busy_nanos() const = 0;
@@ -108,9 +128,14 @@ class Queue {
   virtual void* native_handle() const { return nullptr; }
 
  protected:
-  Queue(Device& device, QueueKind kind) : device_(device), kind_(kind) {}
+  Queue(Device& device, QueueKind kind);
 
  private:
+  struct Notes;  // of a recording under way
+
+  // InvalidArgument, which is the recording's failure too.
+  absl::Status Spoil(absl::string_view what);
+  absl::Status Note(Command command, const Sync& sync);
   absl::Status CheckSync(const Sync& sync) const;
   absl::Status CheckRange(const Buffer& buffer, uint64_t offset, uint64_t bytes,
                           absl::string_view what, bool peers = false) const;
@@ -126,11 +151,15 @@ class Queue {
                               const Sync& sync) = 0;
   virtual absl::Status DoSubmit(const Launch& launch, const Sync& sync) = 0;
   virtual absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync);
+  // Not empty.
+  virtual absl::StatusOr<Ref<Recording>> DoRecord(absl::Span<const Command> commands);
+  virtual absl::Status DoReplay(Recording& recording, const Sync& sync);
   virtual absl::Status DoBarrier(const Sync& sync) = 0;
   virtual absl::Status DoFlush() = 0;
 
   Device& device_;
   const QueueKind kind_;
+  std::unique_ptr<Notes> notes_;  // null: operations run
 };
 
 }  // namespace het

@@ -90,6 +90,7 @@ class Meter {
     uint64_t room =
         info.memory_limit_bytes - std::min(info.memory_limit_bytes, info.memory_used_bytes);
     const uint64_t fixed = Stage::ScratchBytes(model_, limits_) +
+                           HalfPanels::Bytes(model_, slice_.lease, kernels_, limits_.rows) +
                            Stage::InputBytes(model_, kind.begin, limits_) +
                            Stage::OutputBytes(model_, kind.begin + 1, limits_);
     room -= std::min(room, fixed);
@@ -157,13 +158,15 @@ class Meter {
 
 // Everything that the costs depend on, besides device model, driver and share, which the library
 // adds.
-std::string StoreKey(const Model& model, const KernelSet& kernels, const Limits& limits,
-                     const Workload& workload) {
+std::string StoreKey(const Model& model, const Slice& slice, const KernelSet& kernels,
+                     const Limits& limits, const Workload& workload) {
   const Shape& s = model.shape();
   std::string key = Cat("hetllm-2 ", kernels.form() == HET_FORM_NATIVE ? "native" : "portable", ' ',
                         limits.q8 ? "q8" : "f32", ' ', s.blocks, 'x', s.embd, 'x', s.ff, ' ',
                         s.heads, '/', s.kv_heads, 'x', s.head_dim, " v", s.vocab,
                         limits.greedy ? " greedy" : " logits", " c", limits.context);
+  if (kernels.HasLibrary()) key += " library";
+  if (limits.replay && slice.lease.Can(HET_CAN_REPLAY)) key += " replay";
   for (const Phase& phase : {workload.prefill, workload.decode}) {
     key += Cat(" r", phase.items > 0 ? phase.rows : 0, " w", phase.wanted, " p", phase.position,
                " s", phase.sequences, " h", static_cast<int>(phase.wanted_share * 100));
@@ -179,7 +182,7 @@ std::string StoreKey(const Model& model, const KernelSet& kernels, const Limits&
 LayerCosts Calibrate(const Model& model, const Slice& slice, const KernelSet& kernels,
                      const Limits& limits, const Workload& workload, bool use_stored) {
   const std::vector<Kind> kinds = FindKinds(model);
-  const std::string key = StoreKey(model, kernels, limits, workload);
+  const std::string key = StoreKey(model, slice, kernels, limits, workload);
   std::vector<double> values;
   if (use_stored) {
     values = slice.lease.LoadCalibration(key, kinds.size() * 2);

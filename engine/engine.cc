@@ -52,7 +52,7 @@ Engine::Engine(const het::api::Session& session, const Model& model, std::vector
   for (Slice& slice : slices) {
     RefuseNoData(slice);
     slices_.push_back(std::make_unique<Slice>(std::move(slice)));
-    kernels_.push_back(std::make_unique<KernelSet>(slices_.back()->lease));
+    kernels_.push_back(std::make_unique<KernelSet>(slices_.back()->lease, options_.limits.library));
     if (options_.limits.q8 && !kernels_.back()->HasQ8(WeightType::kQ8_0)) {
       q8_missing = true;
       if (options_.note) {
@@ -111,10 +111,13 @@ PlacementInputs Engine::Inputs() const {
   inputs.costs = costs_;
   inputs.objective = options_.objective;
   inputs.split = options_.split;
-  for (const auto& slice : slices_) {
-    const het_lease_info info = slice->lease.info();
+  for (size_t i = 0; i < slices_.size(); ++i) {
+    const het_lease_info info = slices_[i]->lease.info();
+    const uint64_t taken =
+        info.memory_used_bytes +
+        HalfPanels::Bytes(model_, slices_[i]->lease, *kernels_[i], options_.limits.rows);
     inputs.slice_memory.push_back(info.memory_limit_bytes -
-                                  std::min(info.memory_limit_bytes, info.memory_used_bytes));
+                                  std::min(info.memory_limit_bytes, taken));
   }
   MeasureLinks(inputs);
   return inputs;

@@ -6,8 +6,6 @@
 namespace hetllm {
 namespace {
 
-constexpr uint32_t kLibraryRows = 32;  // fewer are bound by memory
-
 constexpr const char* kRequired[] = {"rmsnorm",  "rope",     "kv_append", "attention",
                                      "silu_mul", "add_bias", "argmax"};
 constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
@@ -24,8 +22,8 @@ std::string Named(const char* prefix, WeightType type, const char* suffix = "") 
 
 }  // namespace
 
-KernelSet::KernelSet(const het::api::Lease& lease)
-    : has_library_(lease.Can(HET_CAN_MULTIPLY_MATRICES)) {
+KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
+    : has_library_(use_library && lease.Can(HET_CAN_MULTIPLY_MATRICES)) {
   het::api::ProgramSource source;
   source.name = "hetllm";
   source.portable = PortableSource();
@@ -37,11 +35,15 @@ KernelSet::KernelSet(const het::api::Lease& lease)
     kernels_[name] = program_.GetKernel(name);
   }
   std::vector<std::string> optional = {"quantize_q8"};
+  if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
       kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
     }
     optional.push_back(Named("matmul_", type, BlockElements(type) > 1 ? "_q8" : "_half"));
+    if (has_library_ && type != WeightType::kF32 && type != WeightType::kF16) {
+      optional.push_back(Named("dequantize_", type));
+    }
   }
   for (const std::string& name : optional) {
     try {
@@ -53,6 +55,7 @@ KernelSet::KernelSet(const het::api::Lease& lease)
     }
   }
   form_ = kernels_.at("matmul_f32").form();
+  has_library_ = has_library_ && kernels_.contains("to_half");
 }
 
 bool KernelSet::HasQ8(WeightType type) const {
@@ -86,6 +89,13 @@ void KernelSet::Launch(Queue queue, const std::string& name, std::initializer_li
 }
 
 template <typename Params>
+void KernelSet::LaunchPortable(Queue queue, const std::string& name,
+                               std::initializer_list<Place> buffers, const Params& params,
+                               const Cost& cost) const {
+  Submit(queue, name, buffers, PortableGrid(params), &params, sizeof(params), cost);
+}
+
+template <typename Params>
 void KernelSet::LaunchMatmul(Queue queue, const std::string& name,
                              std::initializer_list<Place> buffers, const Params& params,
                              const Cost& cost) const {
@@ -110,8 +120,6 @@ void KernelSet::RmsNorm(Queue queue, Place x, Place weight, Place y,
 void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
                        const MatmulParams& params) const {
   const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
-  // Activations are f32, and such a library takes both operands of one type: other matrices would
-  // want copies of the activations, rounded to it.
   const bool aligned = w.offset % 16 == 0 && x.offset % 16 == 0 && y.offset % 16 == 0;
   if (has_library_ && type == WeightType::kF32 && params.rows >= kLibraryRows && aligned) {
     queue.Multiply({.type = HET_MATRIX_F32,
@@ -119,6 +127,7 @@ void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
                     .n_in = params.n_in,
                     .n_out = params.n_out,
                     .accumulate = params.accumulate != 0,
+                    .y_stride = 0,
                     .w = w,
                     .x = x,
                     .y = y});
@@ -152,6 +161,32 @@ void KernelSet::MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place
 void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const {
   const double rows = params.rows, n_in = params.n_in;
   Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
+}
+
+void KernelSet::ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params,
+                       uint32_t rows) const {
+  LaunchPortable(queue, "to_half", {x, y}, params,
+                 {1.0 * params.count, 6.0 * params.count, static_cast<double>(rows)});
+}
+
+void KernelSet::Dequantize(Queue queue, WeightType type, Place w, Place y,
+                           const DequantizeParams& params) const {
+  const double rows = params.rows, n_in = params.n_in;
+  LaunchPortable(queue, Named("dequantize_", type), {w, y}, params,
+                 {2 * rows * n_in, WeightBytesOf(type, n_in, rows) + 2 * rows * n_in, rows});
+}
+
+void KernelSet::MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                           uint32_t y_stride) const {
+  queue.Multiply({.type = HET_MATRIX_F16,
+                  .rows = params.rows,
+                  .n_in = params.n_in,
+                  .n_out = params.n_out,
+                  .accumulate = params.accumulate != 0,
+                  .y_stride = y_stride,
+                  .w = w,
+                  .x = x,
+                  .y = y});
 }
 
 void KernelSet::Rope(Queue queue, Place x, Place positions, Place frequencies,

@@ -2,7 +2,8 @@
 //
 // Chooses the native or the portable form as the device does, and the grid that belongs to it.
 // Every launch says what it costs (flops, bytes, rows), which accounting and simulated devices use.
-// Products of many rows by f32 matrices are the vendor's own library's where the device has one.
+// Products of many rows are the vendor's own library's where the device has one: of f32 matrices
+// here, of others by way of halves (half_panels.h).
 // Owned by whoever owns the lease; immutable once built; launches go to the caller's queue, so one
 // thread per queue. Errors are het::api::Error; a device that cannot build the kernels fails the
 // constructor with the compiler's log.
@@ -25,9 +26,19 @@ inline Place operator+(Place place, uint64_t bytes) { return {place.buffer, plac
 
 class KernelSet {
  public:
-  explicit KernelSet(const het::api::Lease& lease);
+  // From so many rows on a product is the library's. Fewer are bound by reading the weights, which
+  // het's kernels do once, and as they lie. A quantised matrix costs 4.6 bytes of memory traffic a
+  // weight (of q4_0) before the library begins, and n rows 2n operations by het's f32 kernels: by
+  // the published peaks of data-centre GPUs the two meet between 20 and 50 rows (not measured on
+  // one).
+  static constexpr uint32_t kLibraryRows = 32;
+
+  // Without `use_library` every product is het's own kernels'.
+  explicit KernelSet(const het::api::Lease& lease, bool use_library = true);
 
   het_kernel_form form() const { return form_; }
+  // True when products can go to the vendor's library.
+  bool HasLibrary() const { return has_library_; }
   // True when matrices of this type can be multiplied with activations quantised to 8 bits.
   bool HasQ8(WeightType type) const;
 
@@ -45,6 +56,13 @@ class KernelSet {
   void MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
                   const MatmulParams& params) const;
   void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
+  // y as halves. Only where HasLibrary(), as the two after it.
+  void ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params, uint32_t rows) const;
+  void Dequantize(Queue queue, WeightType type, Place w, Place y,
+                  const DequantizeParams& params) const;
+  // w and x are halves; rows of y are `y_stride` elements apart. By the library.
+  void MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                  uint32_t y_stride) const;
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;
   void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;
@@ -70,6 +88,10 @@ class KernelSet {
   template <typename Params>
   void LaunchMatmul(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
                     const Params& params, const Cost& cost) const;
+  // For kernels that exist in the portable form only.
+  template <typename Params>
+  void LaunchPortable(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
+                      const Params& params, const Cost& cost) const;
   void Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
               const Grid& grid, const void* params, size_t params_bytes, const Cost& cost) const;
 

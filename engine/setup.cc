@@ -53,6 +53,10 @@ void AddRunOptions(CLI::App& app, RunOptions& options) {
   app.add_flag("--recalibrate", options.recalibrate, "measure the slices again");
   app.add_flag("--no-keep", options.no_keep,
                "keep no inputs of stages; the prompts run again when a device is lost");
+  app.add_flag("--no-library", options.no_library,
+               "multiply by het's own kernels, also where a vendor's matrix library is there");
+  app.add_flag("--no-replay", options.no_replay,
+               "queue every step's kernels anew, also where a device could replay recorded ones");
   app.add_flag("--embedded", options.embedded, "use no daemon");
   app.add_option("--socket", options.socket, "the daemon's socket; it must answer");
   app.add_option("--simulate", options.simulate,
@@ -132,6 +136,8 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
   limits.context = options.context != 0 ? options.context : static_cast<uint32_t>(needed);
   limits.greedy = shape.greedy;
   limits.q8 = options.activations == "q8";
+  limits.library = !options.no_library;
+  limits.replay = !options.no_replay;
 
   Phase& prefill = engine.workload.prefill;
   prefill.rows = chunk;

@@ -28,6 +28,8 @@ struct RunOptions {
   std::vector<size_t> split;
   bool recalibrate = false;
   bool no_keep = false;
+  bool no_library = false;
+  bool no_replay = false;
   bool embedded = false;
   std::string socket;
   std::string simulate;

@@ -104,7 +104,8 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
       begin_(begin),
       end_(end),
       limits_(limits),
-      weights_(model, lease, begin, end, progress) {
+      weights_(model, lease, begin, end, progress),
+      panels_(model, lease, kernels, end > 1 ? limits.rows : 0) {
   Layout layout;
   const size_t first_block = std::max<size_t>(begin, 1);
   const size_t last_block = std::min(end, model.head_layer());
@@ -147,6 +148,7 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
   place(layout.gathered, gathered_);
   place(layout.logits, logits_);
   place(layout.frequencies, frequencies_);
+  if (limits.replay && lease.Can(HET_CAN_REPLAY)) recordings_.emplace();
 }
 
 uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_buffer* input,
@@ -162,19 +164,38 @@ uint64_t Stage::Enqueue(het::api::QueueView queue, const Microbatch& batch, het_
   const uint64_t activation_bytes = uint64_t{rows} * shape.embd * sizeof(float);
   // The residual stream lives in the output, or beside the head in scratch.
   const Place x = last() ? x_ : Place{output, 0};
-  if (!first()) {
-    if (keep != nullptr) queue.Read(input, 0, keep, activation_bytes);
-    queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+  if (!first() && keep != nullptr) queue.Read(input, 0, keep, activation_bytes);
+  Upload(queue, batch);
+  const auto step = [&] {
+    if (!first()) queue.Copy(input, 0, x.buffer, x.offset, activation_bytes);
+    RunLayers(queue, batch, begin_, end_, input, x);
+    if (last() && !batch.wanted.empty()) RunHead(queue, batch, x, {output, 0});
+  };
+  if (recordings_) {
+    recordings_->Run(queue, {rows, static_cast<uint32_t>(batch.wanted.size()), input, output},
+                     step);
+  } else {
+    step();
   }
-  RunLayers(queue, batch, begin_, end_, input, x);
-  if (!last()) {
-    return activation_bytes;
-  }
-  if (batch.wanted.empty()) {
-    return 0;
-  }
-  RunHead(queue, batch, x, {output, 0});
+  if (!last()) return activation_bytes;
   return batch.wanted.size() * (limits_.greedy ? 1 : shape.vocab) * sizeof(float);
+}
+
+void Stage::Upload(het::api::QueueView queue, const Microbatch& batch) {
+  const uint32_t rows = batch.rows();
+  if (!caches_.empty()) {
+    queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
+    queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
+  }
+  if (!caches_.empty() && !frequencies_written_) {
+    const std::vector<float>& frequencies = model_.shape().rope_frequencies;
+    queue.Write(frequencies.data(), frequencies_.buffer, frequencies_.offset,
+                frequencies.size() * sizeof(float));
+    frequencies_written_ = true;
+  }
+  if (last() && !batch.wanted.empty()) {
+    queue.Write(batch.wanted.data(), wanted_.buffer, wanted_.offset, batch.wanted.size() * 4);
+  }
 }
 
 void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
@@ -185,15 +206,6 @@ void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t
     kernels_.GetRows(queue, model_.embedding().type, weights_.Of(model_.embedding()), {tokens, 0},
                      x, {rows, shape.embd, shape.vocab});
   }
-  if (!caches_.empty()) {
-    queue.Write(batch.positions.data(), positions_.buffer, positions_.offset, rows * 4u);
-    queue.Write(batch.slots.data(), slots_.buffer, slots_.offset, rows * 4u);
-  }
-  if (!caches_.empty() && !frequencies_written_) {
-    queue.Write(shape.rope_frequencies.data(), frequencies_.buffer, frequencies_.offset,
-                shape.rope_frequencies.size() * sizeof(float));
-    frequencies_written_ = true;
-  }
   for (size_t layer = std::max<size_t>(from, 1); layer < std::min(to, model_.head_layer()); ++layer)
     RunBlock(queue, batch, layer, x);
 }
@@ -203,10 +215,16 @@ bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.Ha
 void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
                      std::initializer_list<Product> products, bool accumulate) {
   const auto width = static_cast<uint32_t>(n_in);
-  bool quantised = false;
+  bool quantised = false, halved = false;
   for (const Product& product : products) {
     const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
                               accumulate ? 1u : 0u};
+    if (panels_.Takes(product.w->type, rows)) {
+      if (!halved) panels_.Load(queue, x, rows, width);
+      halved = true;
+      panels_.Multiply(queue, product.w->type, weights_.Of(*product.w), product.y, params);
+      continue;
+    }
     if (limits_.q8 && rows == 1 && kernels_.HasHalf(product.w->type)) {
       kernels_.MatmulHalf(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
       continue;
@@ -278,7 +296,6 @@ void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x,
   const Shape& shape = model_.shape();
   const auto wanted = static_cast<uint32_t>(batch.wanted.size());
   const Place normed = gathered_ + uint64_t{limits_.wanted} * shape.embd * sizeof(float);
-  queue.Write(batch.wanted.data(), wanted_.buffer, wanted_.offset, wanted * 4u);
   kernels_.GetRows(queue, WeightType::kF32, x, wanted_, gathered_,
                    {wanted, shape.embd, batch.rows()});
   kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,

@@ -7,19 +7,24 @@
 //
 // Owns its buffers; the lease, the kernels and the model must outlive it. Enqueue is called by one
 // thread at a time, items in order, always with the same queue: order on the queue is what keeps
-// scratch and cache right, nothing waits. Errors are het::api::Error; the constructor fails with
-// ResourceExhausted when the lease's quota is too small.
+// scratch and cache right, nothing waits. The input and output buffers outlive the stage: where the
+// device can replay recorded work, steps of few rows are (step_recordings.h). Errors are
+// het::api::Error; the constructor fails with ResourceExhausted when the lease's quota is too
+// small.
 #ifndef HET_ENGINE_STAGE_H_
 #define HET_ENGINE_STAGE_H_
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "engine/half_panels.h"
 #include "engine/kernel_set.h"
 #include "engine/microbatch.h"
 #include "engine/model.h"
+#include "engine/step_recordings.h"
 #include "engine/weights.h"
 #include "het/het.hpp"
 
@@ -33,6 +38,8 @@ struct Limits {
   uint32_t context = 1;  // tokens of a sequence
   bool greedy = false;   // the last stage gives the best token instead of the logits
   bool q8 = false;       // activations in 8 bits where the device has the kernels
+  bool library = true;   // products of many rows are the vendor's library's where there is one
+  bool replay = true;    // steps of few rows are recorded and replayed where the device can
 };
 
 // The keys and values of one block.
@@ -64,28 +71,35 @@ class Stage {
   // among them from `tokens` int32[rows]. The head is passed over.
   void EnqueueBlocks(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
                      het_buffer* tokens, het_buffer* x) {
+    Upload(queue, batch);
     RunLayers(queue, batch, from, to, tokens, {x, 0});
   }
 
   // The layers whose caches began empty, ascending.
   const std::vector<size_t>& new_caches() const { return new_caches_; }
   // Takes the caches away; the stage computes nothing after that.
-  LayerCaches TakeCaches() { return std::move(caches_); }
+  LayerCaches TakeCaches() {
+    recordings_.reset();
+    return std::move(caches_);
+  }
 
   // Memory, for the planner. What a layer takes on any slice: weights, cache, and for the head its
   // scratch.
   static uint64_t LayerBytes(const Model& model, size_t layer, const Limits& limits);
-  // What a slice with any block takes beside its layers.
+  // What a slice with any block takes beside its layers; and HalfPanels::Bytes.
   static uint64_t ScratchBytes(const Model& model, const Limits& limits);
   static uint64_t InputBytes(const Model& model, size_t begin, const Limits& limits);
   static uint64_t OutputBytes(const Model& model, size_t end, const Limits& limits);
 
  private:
+  // What differs from step to step, from the batch into device memory.
+  void Upload(het::api::QueueView queue, const Microbatch& batch);
   void RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
                  het_buffer* tokens, Place x);
   void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x);
   void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
-  // y (+)= W x for every (W, y), quantising x once where that is wanted and possible.
+  // y (+)= W x for every (W, y). x is made halves once where the library takes them, and quantised
+  // once where that is wanted and possible.
   struct Product {
     const GgufTensor* w;
     Place y;
@@ -104,6 +118,7 @@ class Stage {
   const size_t end_;
   const Limits limits_;
   Weights weights_;
+  HalfPanels panels_;
   LayerCaches caches_;
   std::vector<size_t> new_caches_;
   het::api::Buffer scratch_;
@@ -111,6 +126,7 @@ class Stage {
   Place x_{}, normed_{}, q_{}, k_{}, v_{}, mixed_{}, gate_{}, up_{}, q8_{}, positions_{}, slots_{},
       wanted_{}, gathered_{}, logits_{}, frequencies_{};
   bool frequencies_written_ = false;
+  std::optional<StepRecordings> recordings_;
 };
 
 }  // namespace hetllm

@@ -352,6 +352,7 @@ het_status het_queue_multiply(het_queue* queue, const het_matrix_product* produc
                       .n_in = in.n_in,
                       .n_out = in.n_out,
                       .accumulate = in.accumulate != 0,
+                      .y_stride = in.y_stride,
                       .w = {},
                       .x = {},
                       .y = {}};
@@ -368,6 +369,36 @@ het_status het_queue_multiply(het_queue* queue, const het_matrix_product* produc
     SyncIn fences;
     HET_RETURN_IF_ERROR(fences.Read(sync));
     return (*handle)->Multiply(out, fences.sync());
+  });
+}
+
+het_status het_queue_begin_recording(het_queue* queue) {
+  return Guard([&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));
+    return (*handle)->BeginRecording();
+  });
+}
+
+het_status het_queue_end_recording(het_queue* queue, het_recording** recording) {
+  return Guard([&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));
+    if (recording == nullptr) return NullOutput("recording");
+    HET_ASSIGN_OR_RETURN(Ref<Recording> made, (*handle)->EndRecording());
+    *recording = ToC<het_recording>(
+        MakeRef<RecordingHandle>(Ref<LeaseHandle>(&handle->lease()), std::move(made)));
+    return absl::OkStatus();
+  });
+}
+
+void het_recording_release(het_recording* recording) { ReleaseC<RecordingHandle>(recording); }
+
+het_status het_queue_replay(het_queue* queue, het_recording* recording, const het_sync* sync) {
+  return Guard([&]() -> absl::Status {
+    HET_ASSIGN_OR_RETURN(const QueueHandle* handle, FromC<QueueHandle>(queue));
+    HET_ASSIGN_OR_RETURN(const RecordingHandle* recorded, FromC<RecordingHandle>(recording));
+    SyncIn in;
+    HET_RETURN_IF_ERROR(in.Read(sync));
+    return (*handle)->Replay(**recorded, in.sync());
   });
 }
 

@@ -237,7 +237,8 @@ het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities) {
                   int{HET_HAS_POOL_MEMORY} == int{kPoolMemory} &&
                   int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices} &&
                   int{HET_CAN_RUN_GRAPHS} == int{kRunsGraphs} &&
-                  int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn});
+                  int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn} &&
+                  int{HET_CAN_REPLAY} == int{kReplaysWork});
     HET_ASSIGN_OR_RETURN(LeaseHandle * handle, FromC<LeaseHandle>(lease));
     if (capabilities == nullptr) return NullOutput("capabilities");
     HET_ASSIGN_OR_RETURN(const Device* device, handle->device());

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "devices/device.h"
+#include "devices/recording.h"
 
 namespace het::runtime {
 namespace {
@@ -15,23 +16,16 @@ namespace {
 constexpr uint32_t kMostOperations = 64;
 constexpr uint64_t kFirstEstimateNanos = 100'000;
 
-// A launch whose arguments are its own.
-struct KeptLaunch {
-  explicit KeptLaunch(const Launch& from)
-      : launch(from),
-        buffers(from.buffers.begin(), from.buffers.end()),
-        params(from.params.begin(), from.params.end()) {
-    for (const BufferArg& argument : buffers) alive.emplace_back(argument.buffer);
-  }
-  absl::Status PutOn(Queue& queue, const Sync& sync) {
-    launch.buffers = buffers;
-    launch.params = params;
-    return queue.Submit(launch, sync);
-  }
-  Launch launch;
-  absl::InlinedVector<BufferArg, 8> buffers;
-  absl::InlinedVector<std::byte, 64> params;
-  absl::InlinedVector<Ref<Buffer>, 8> alive;
+// What a lease records is cut where its turns are: each part is an operation of at most as many
+// commands as a batch has, so that a replay holds the device no longer than its launches would.
+class GatedRecording final : public Recording {
+ public:
+  GatedRecording(Device& device, size_t size, std::vector<Ref<Recording>> parts)
+      : Recording(device, size), parts_(std::move(parts)) {}
+  const std::vector<Ref<Recording>>& parts() const { return parts_; }
+
+ private:
+  const std::vector<Ref<Recording>> parts_;
 };
 
 }  // namespace
@@ -102,8 +96,8 @@ absl::Status GatedQueue::DoFill(Buffer& to, uint64_t offset, uint64_t bytes, uin
 }
 
 absl::Status GatedQueue::DoSubmit(const Launch& launch, const Sync& sync) {
-  return Take({[kept = KeptLaunch(launch)](Queue& queue, const Sync& with) mutable {
-                 return kept.PutOn(queue, with);
+  return Take({[kept = KeptLaunch(launch)](Queue& queue, const Sync& with) {
+                 return queue.Submit(kept.launch(), with);
                },
                {sync.waits.begin(), sync.waits.end()},
                sync.signal});
@@ -116,6 +110,37 @@ absl::Status GatedQueue::DoMultiply(const MatrixProduct& product, const Sync& sy
                },
                {sync.waits.begin(), sync.waits.end()},
                sync.signal});
+}
+
+// No work of the device's, and so no turn.
+absl::StatusOr<Ref<Recording>> GatedQueue::DoRecord(absl::Span<const Command> commands) {
+  std::vector<Ref<Recording>> parts;
+  for (size_t at = 0; at < commands.size(); at += kMostOperations) {
+    HET_ASSIGN_OR_RETURN(Ref<Recording> part,
+                         behind_->RecordCommands(commands.subspan(at, kMostOperations)));
+    parts.push_back(std::move(part));
+  }
+  return Ref<Recording>(MakeRef<GatedRecording>(device(), commands.size(), std::move(parts)));
+}
+
+absl::Status GatedQueue::DoReplay(Recording& recording, const Sync& sync) {
+  const auto* gated = dynamic_cast<const GatedRecording*>(&recording);
+  if (gated == nullptr) {
+    return absl::InvalidArgumentError(
+        "replay: the recording was made on a queue that wraps one of the caller's, and this one "
+        "waits for the lease's turn");
+  }
+  for (const Ref<Recording>& part : gated->parts()) {
+    Operation operation{
+        [part](Queue& queue, const Sync& with) { return queue.Replay(*part, with); }, {}, {}};
+    operation.commands = static_cast<uint32_t>(part->size());
+    if (part == gated->parts().front()) {
+      operation.waits.assign(sync.waits.begin(), sync.waits.end());
+    }
+    if (part == gated->parts().back()) operation.signal = sync.signal;
+    HET_RETURN_IF_ERROR(Take(std::move(operation)));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status GatedQueue::DoBarrier(const Sync& sync) {
@@ -179,7 +204,7 @@ bool GatedQueue::WaitsReached(Operation& operation) {
 
 absl::Status GatedQueue::PutOne(Operation& operation) {
   absl::Status status = operation.put(*behind_, Sync{operation.waits, operation.signal});
-  ++batch_operations_;
+  batch_operations_ += operation.commands;
   const bool ends =
       operation.flush || operation.signal.timeline || batch_operations_ >= kMostOperations;
   if (ends || !status.ok()) EndBatch();

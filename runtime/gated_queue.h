@@ -44,6 +44,7 @@ class GatedQueue final : public Queue {
     absl::InlinedVector<Fence, 2> waits;
     Fence signal;
     bool flush = false;
+    uint32_t commands = 1;  // that it is worth in a batch
   };
 
   GatedQueue(std::unique_ptr<Queue> behind, Ref<Gate> gate, Ref<Timeline> done);
@@ -58,6 +59,8 @@ class GatedQueue final : public Queue {
                       const Sync& sync) override;
   absl::Status DoSubmit(const Launch& launch, const Sync& sync) override;
   absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync) override;
+  absl::StatusOr<Ref<Recording>> DoRecord(absl::Span<const Command> commands) override;
+  absl::Status DoReplay(Recording& recording, const Sync& sync) override;
   absl::Status DoBarrier(const Sync& sync) override;
   absl::Status DoFlush() override;
 

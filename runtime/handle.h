@@ -25,6 +25,7 @@ enum class HandleKind : uint32_t {
   kProgram,
   kQueue,
   kPipeline,
+  kRecording,
 };
 
 class Handle : public RefCounted {

@@ -1,5 +1,5 @@
 // LeaseHandle: a lease in use in this process: its device, opened on first need, and its accounts.
-// BufferHandle, QueueHandle, TimelineHandle, ProgramHandle: what is made on it.
+// BufferHandle, QueueHandle, TimelineHandle, ProgramHandle, RecordingHandle: what is made on it.
 //
 // Reference-counted; each of them keeps its lease alive, and the lease the session. The last
 // reference closes the device and gives the lease back; it must not be dropped inside a callback of
@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "devices/device.h"
+#include "devices/recording.h"
 #include "partition/slice.h"
 #include "runtime/gate.h"
 #include "runtime/handle.h"
@@ -96,6 +97,19 @@ class QueueHandle final : public Handle {
  private:
   const Ref<LeaseHandle> lease_;
   const std::unique_ptr<Queue> queue_;
+};
+
+class RecordingHandle final : public Handle {
+ public:
+  static constexpr HandleKind kKind = HandleKind::kRecording;
+  static constexpr const char* kTypeName = "het_recording";
+  RecordingHandle(Ref<LeaseHandle> lease, Ref<Recording> recording)
+      : Handle(kKind), lease_(std::move(lease)), recording_(std::move(recording)) {}
+  Recording& operator*() const { return *recording_; }
+
+ private:
+  const Ref<LeaseHandle> lease_;
+  const Ref<Recording> recording_;
 };
 
 class TimelineHandle final : public Handle {

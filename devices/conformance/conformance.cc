@@ -16,7 +16,7 @@ namespace {
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (auto cases : {DiscoveryCases, MemoryCases, CopyCases, QueueCases, TimelineCases, KernelCases,
-                     ThreadCases, PeerCases, MatrixCases, GraphCases}) {
+                     ThreadCases, PeerCases, MatrixCases, GraphCases, RecordingCases}) {
     for (const Case& one : cases()) all.push_back(one);
   }
   return all;

@@ -148,6 +148,7 @@ absl::Status Meter::MeasurePeaks() {
                                                   .n_in = kMatrix,
                                                   .n_out = kMatrix,
                                                   .accumulate = false,
+                                                  .y_stride = 0,
                                                   .w = {w.get(), 0},
                                                   .x = {x.get(), 0},
                                                   .y = {y.get(), 0}});

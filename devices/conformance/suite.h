@@ -108,6 +108,7 @@ std::vector<Case> ThreadCases();
 std::vector<Case> PeerCases();
 std::vector<Case> MatrixCases();
 std::vector<Case> GraphCases();
+std::vector<Case> RecordingCases();
 
 }  // namespace het::conformance
 

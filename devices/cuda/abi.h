@@ -22,6 +22,8 @@ using CUfunction = struct CUfunctionOpaque*;
 using CUgreenCtx = struct CUgreenCtxOpaque*;
 using CUdevResourceDesc = struct CUdevResourceDescOpaque*;
 using CUmemoryPool = struct CUmemoryPoolOpaque*;
+using CUgraph = struct CUgraphOpaque*;
+using CUgraphExec = struct CUgraphExecOpaque*;
 
 struct CUuuid {
   char bytes[16];
@@ -123,6 +125,7 @@ enum : unsigned int {
   CU_GREEN_CTX_DEFAULT_STREAM = 1,
 };
 enum : int { CU_DEV_RESOURCE_TYPE_SM = 1 };
+enum : int { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
 enum : int {
   CU_MEM_ALLOCATION_TYPE_PINNED = 1,
   CU_MEM_LOCATION_TYPE_DEVICE = 1,
@@ -190,6 +193,14 @@ inline void* const kLaunchParamBufferSize = reinterpret_cast<void*>(2);
   X(cuMemAllocFromPoolAsync,                                                                    \
     (CUdeviceptr * address, size_t bytes, CUmemoryPool pool, CUstream stream))                  \
   X(cuMemFreeAsync, (CUdeviceptr address, CUstream stream))                                     \
+  X(cuStreamBeginCapture_v2, (CUstream stream, int mode))                                       \
+  X(cuStreamEndCapture, (CUstream stream, CUgraph * graph))                                     \
+  X(cuGraphInstantiateWithFlags,                                                                \
+    (CUgraphExec * executable, CUgraph graph,                                                   \
+     unsigned long long flags)) /* NOLINT(google-runtime-int): theirs */                        \
+  X(cuGraphLaunch, (CUgraphExec executable, CUstream stream))                                   \
+  X(cuGraphDestroy, (CUgraph graph))                                                            \
+  X(cuGraphExecDestroy, (CUgraphExec executable))                                               \
   X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                       \
   X(cuFuncGetParamInfo, (CUfunction function, size_t index, size_t * offset, size_t * bytes))   \
   X(cuDeviceGetDevResource, (CUdevice device, CUdevResource * resource, int type))              \

@@ -32,6 +32,11 @@ struct Api {
            cuMemPoolSetAccess != nullptr && cuMemAllocFromPoolAsync != nullptr &&
            cuMemFreeAsync != nullptr && cuStreamSynchronize != nullptr;
   }
+  bool has_graphs() const {
+    return cuStreamBeginCapture_v2 != nullptr && cuStreamEndCapture != nullptr &&
+           cuGraphInstantiateWithFlags != nullptr && cuGraphLaunch != nullptr &&
+           cuGraphDestroy != nullptr && cuGraphExecDestroy != nullptr;
+  }
   bool has_peers() const {
     return cuDeviceCanAccessPeer != nullptr && cuMemcpyPeerAsync != nullptr;
   }

@@ -74,8 +74,8 @@ class CublasMultiplier final : public streams::Multiplier {
     return ErrorOf(blas_.cublasGemmEx(
         handle_, CUBLAS_OP_T, CUBLAS_OP_N, n_out, static_cast<int>(p.rows), n_in, &one,
         reinterpret_cast<const void*>(p.w), type, n_in, reinterpret_cast<const void*>(p.x), type,
-        n_in, &beta, reinterpret_cast<void*>(p.y), CUDA_R_32F, n_out, CUBLAS_COMPUTE_32F,
-        CUBLAS_GEMM_DEFAULT));
+        n_in, &beta, reinterpret_cast<void*>(p.y), CUDA_R_32F, static_cast<int>(p.y_stride),
+        CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
   }
 
  private:

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "devices/cuda/compile.h"
 #include "devices/cuda/driver.h"
+#include "devices/recording.h"
 #include "devices/streams/test_process.h"
 
 namespace het::cuda {
@@ -364,6 +365,53 @@ TEST(CudaLaunch, ChecksTheArgumentsWhereTheDriverTellsThem) {
     launch.group_size[0] = 2048;
     EXPECT_EQ(it.queue->Submit(launch).code(), absl::StatusCode::kInvalidArgument);
   });
+}
+
+// A recording of six launches that increment the first word.
+struct Increments {
+  explicit Increments(Running& it) : it(it) {
+    program = *it.device->Build({.name = "t",
+                                 .portable = "HET_KERNEL void f(HET_BUFFER(0)) {"
+                                             " HET_PTR(uint, 0)[0] += 1; }",
+                                 .options = "",
+                                 .native = {}});
+  }
+  absl::StatusOr<Ref<Recording>> Record() {
+    const BufferArg buffers[] = {{it.buffer.get(), 0}};
+    Launch launch;
+    launch.kernel = *program->GetKernel("f");
+    launch.buffers = buffers;
+    EXPECT_TRUE(it.queue->BeginRecording().ok());
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(it.queue->Submit(launch).ok());
+    return it.queue->EndRecording();
+  }
+  Running& it;
+  Ref<Program> program;
+};
+
+TEST(CudaRecording, ACardThatIsLostInMidReplayFailsWhatWasReplayed) {
+  InChild("fault=kernel:lost:after=9", [] {
+    Running it = Start();
+    Increments increments(it);
+    const auto recording = increments.Record();
+    ASSERT_TRUE(recording.ok()) << recording.status();
+    EXPECT_TRUE(it.queue->Replay(**recording, {{}, {it.done, 1}}).ok());
+    EXPECT_TRUE(it.done->Wait(1, absl::Seconds(20)).ok());
+    (void)it.queue->Replay(**recording, {{}, {it.done, 2}});
+    EXPECT_EQ(it.done->Wait(2, absl::Seconds(20)).code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(increments.Record().status().code(), absl::StatusCode::kDataLoss);
+  });
+}
+
+TEST(CudaRecording, WhatTheDriverRefusesLeavesTheQueueAsItWas) {
+  for (const char* fault : {"cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuLaunchKernel"}) {
+    InChild(absl::StrCat("fault=", fault, ":oom").c_str(), [fault] {
+      Running it = Start();
+      EXPECT_EQ(Increments(it).Record().status().code(), absl::StatusCode::kResourceExhausted)
+          << fault;
+      EXPECT_TRUE(FillAndWait(it, 1).ok()) << fault;
+    });
+  }
 }
 
 TEST(CudaCompile, FindsTheEntriesOfPtx) {

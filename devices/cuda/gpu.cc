@@ -63,7 +63,7 @@ absl::Status CudaGpu::MakePool() {
 
 uint32_t CudaGpu::capabilities() const {
   return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
-         (pool_ != nullptr ? kPoolMemory : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) | (api_.has_graphs() ? kReplaysWork : 0u) |
          (LoadCublas(api_.version).ok() ? kMultipliesMatrices : 0u);
 }
 
@@ -206,6 +206,25 @@ int CudaGpu::CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams
   // Parts of one card share its addresses.
   if (target.found_.device == source.found_.device) return Copy(to, from, bytes, stream);
   return api_.cuMemcpyPeerAsync(to, target.context_, from, source.context_, bytes, Stream(stream));
+}
+
+int CudaGpu::BeginCapture(void* stream) {
+  return api_.cuStreamBeginCapture_v2(Stream(stream), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+}
+int CudaGpu::EndCapture(void* stream, void** captured) {
+  CUgraph graph = nullptr;
+  CUgraphExec executable = nullptr;
+  CUresult error = api_.cuStreamEndCapture(Stream(stream), &graph);
+  if (error == CUDA_SUCCESS) error = api_.cuGraphInstantiateWithFlags(&executable, graph, 0);
+  if (graph != nullptr) api_.cuGraphDestroy(graph);
+  *captured = executable;
+  return error;
+}
+int CudaGpu::Replay(void* captured, void* stream) {
+  return api_.cuGraphLaunch(static_cast<CUgraphExec>(captured), Stream(stream));
+}
+int CudaGpu::DeleteCaptured(void* captured) {
+  return api_.cuGraphExecDestroy(static_cast<CUgraphExec>(captured));
 }
 
 absl::StatusOr<std::unique_ptr<streams::Multiplier>> CudaGpu::NewMultiplier(void* stream) {

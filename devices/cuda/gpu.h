@@ -62,6 +62,10 @@ class CudaGpu final : public streams::Gpu {
   bool Reaches(const streams::Gpu& other) const override;
   int CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams::Address from,
                  const streams::Gpu& from_gpu, uint64_t bytes, void* stream) override;
+  int BeginCapture(void* stream) override;
+  int EndCapture(void* stream, void** captured) override;
+  int Replay(void* captured, void* stream) override;
+  int DeleteCaptured(void* captured) override;
   absl::StatusOr<std::unique_ptr<streams::Multiplier>> NewMultiplier(void* stream) override;
   int Fill(streams::Address to, uint8_t value, uint64_t bytes, void* stream) override;
   int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],

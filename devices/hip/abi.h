@@ -17,6 +17,9 @@ using hipModule_t = struct hipModuleOpaque*;
 using hipFunction_t = struct hipFunctionOpaque*;
 using hipCtx_t = struct hipCtxOpaque*;
 using hipMemPool_t = struct hipMemPoolOpaque*;
+using hipGraph_t = struct hipGraphOpaque*;
+using hipGraphExec_t = struct hipGraphExecOpaque*;
+using hipGraphNode_t = struct hipGraphNodeOpaque*;
 
 struct hipUUID {
   char bytes[16];
@@ -78,6 +81,7 @@ enum : int {
   hipMemAccessFlagsProtReadWrite = 3,
 };
 enum : int { hipComputeModeProhibited = 2 };
+enum : int { hipStreamCaptureModeThreadLocal = 1 };
 enum : int { hipMemcpyHostToDevice = 1, hipMemcpyDeviceToHost = 2, hipMemcpyDefault = 4 };
 
 // Macros in hip_runtime_api.h.
@@ -145,6 +149,14 @@ inline void* const kLaunchParamEnd = reinterpret_cast<void*>(3);
   X(hipMemPoolSetAccess, hipError_t,                                                        \
     (hipMemPool_t pool, const hipMemAccessDesc* access, size_t count))                      \
   X(hipFreeAsync, hipError_t, (void* address, hipStream_t stream))                          \
+  X(hipStreamBeginCapture, hipError_t, (hipStream_t stream, int mode))                      \
+  X(hipStreamEndCapture, hipError_t, (hipStream_t stream, hipGraph_t * graph))              \
+  X(hipGraphInstantiate, hipError_t,                                                        \
+    (hipGraphExec_t * executable, hipGraph_t graph, hipGraphNode_t * error_node, char* log, \
+     size_t log_bytes))                                                                     \
+  X(hipGraphLaunch, hipError_t, (hipGraphExec_t executable, hipStream_t stream))            \
+  X(hipGraphDestroy, hipError_t, (hipGraph_t graph))                                        \
+  X(hipGraphExecDestroy, hipError_t, (hipGraphExec_t executable))                           \
   X(hipDevicePrimaryCtxRetain, hipError_t, (hipCtx_t * context, hipDevice_t device))        \
   X(hipDevicePrimaryCtxRelease, hipError_t, (hipDevice_t device))                           \
   X(hipExtStreamCreateWithCUMask, hipError_t,                                               \

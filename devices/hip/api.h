@@ -25,6 +25,11 @@ struct Api {
            hipMemPoolSetAccess != nullptr && hipMallocFromPoolAsync != nullptr &&
            hipFreeAsync != nullptr && hipStreamSynchronize != nullptr;
   }
+  bool has_graphs() const {
+    return hipStreamBeginCapture != nullptr && hipStreamEndCapture != nullptr &&
+           hipGraphInstantiate != nullptr && hipGraphLaunch != nullptr &&
+           hipGraphDestroy != nullptr && hipGraphExecDestroy != nullptr;
+  }
   bool has_peers() const {
     return hipDeviceCanAccessPeer != nullptr && hipMemcpyPeerAsync != nullptr;
   }

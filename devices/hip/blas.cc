@@ -74,11 +74,12 @@ class RocblasMultiplier final : public streams::Multiplier {
     const int type = TypeOf(p.type);
     const int n_in = static_cast<int>(p.n_in), n_out = static_cast<int>(p.n_out);
     auto* y = reinterpret_cast<void*>(p.y);
+    const int stride = static_cast<int>(p.y_stride);
     return ErrorOf(blas_.rocblas_gemm_ex(
         handle_, rocblas_operation_transpose, rocblas_operation_none, n_out,
         static_cast<int>(p.rows), n_in, &one, reinterpret_cast<const void*>(p.w), type, n_in,
-        reinterpret_cast<const void*>(p.x), type, n_in, &beta, y, rocblas_datatype_f32_r, n_out, y,
-        rocblas_datatype_f32_r, n_out, rocblas_datatype_f32_r, rocblas_gemm_algo_standard, 0, 0));
+        reinterpret_cast<const void*>(p.x), type, n_in, &beta, y, rocblas_datatype_f32_r, stride, y,
+        rocblas_datatype_f32_r, stride, rocblas_datatype_f32_r, rocblas_gemm_algo_standard, 0, 0));
   }
 
  private:

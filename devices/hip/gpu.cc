@@ -62,7 +62,7 @@ absl::Status HipGpu::MakePool() {
 
 uint32_t HipGpu::capabilities() const {
   return kRunsPortable | (api_.has_peers() ? kPeerCopies : 0u) |
-         (pool_ != nullptr ? kPoolMemory : 0u) |
+         (pool_ != nullptr ? kPoolMemory : 0u) | (api_.has_graphs() ? kReplaysWork : 0u) |
          (LoadRocblas(api_.library).ok() ? kMultipliesMatrices : 0u);
 }
 
@@ -198,6 +198,27 @@ int HipGpu::CopyAcross(streams::Address to, const streams::Gpu& to_gpu, streams:
   // Parts of one card share its addresses.
   if (target == source) return Copy(to, from, bytes, stream);
   return api_.hipMemcpyPeerAsync(Pointer(to), target, Pointer(from), source, bytes, Stream(stream));
+}
+
+int HipGpu::BeginCapture(void* stream) {
+  return api_.hipStreamBeginCapture(Stream(stream), hipStreamCaptureModeThreadLocal);
+}
+int HipGpu::EndCapture(void* stream, void** captured) {
+  hipGraph_t graph = nullptr;
+  hipGraphExec_t executable = nullptr;
+  hipError_t error = api_.hipStreamEndCapture(Stream(stream), &graph);
+  if (error == hipSuccess) {
+    error = api_.hipGraphInstantiate(&executable, graph, nullptr, nullptr, 0);
+  }
+  if (graph != nullptr) api_.hipGraphDestroy(graph);
+  *captured = executable;
+  return error;
+}
+int HipGpu::Replay(void* captured, void* stream) {
+  return api_.hipGraphLaunch(static_cast<hipGraphExec_t>(captured), Stream(stream));
+}
+int HipGpu::DeleteCaptured(void* captured) {
+  return api_.hipGraphExecDestroy(static_cast<hipGraphExec_t>(captured));
 }
 
 absl::StatusOr<std::unique_ptr<streams::Multiplier>> HipGpu::NewMultiplier(void* stream) {

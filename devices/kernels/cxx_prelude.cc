@@ -184,6 +184,20 @@ HET_DEVICE float het_load_half_(const ushort* p) {
   return (float)half;
 }
 #endif
+// Element `index` of halves in memory, rounded to nearest even.
+#define het_store_half(value, pointer, index) het_store_half_((value), (ushort*)(pointer) + (index))
+#ifndef __clang__  // NVRTC
+HET_DEVICE void het_store_half_(float value, ushort* p) {
+  ushort half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+  *p = half;
+}
+#else
+HET_DEVICE void het_store_half_(float value, ushort* p) {
+  const _Float16 half = (_Float16)value;
+  __builtin_memcpy(p, &half, sizeof(half));
+}
+#endif
 HET_DEVICE het_v8<float> het_load_half8_(const ushort* p) {
   return het_make8_<float>(het_load_half_(p), het_load_half_(p + 1), het_load_half_(p + 2),
                            het_load_half_(p + 3), het_load_half_(p + 4), het_load_half_(p + 5),

@@ -73,6 +73,16 @@ HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
 }
 #endif
 
+// Element `index` of halves in memory, rounded to nearest even.
+#if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtps2ph)
+#define het_store_half(value, pointer, index) \
+  (((HET_GLOBAL ushort*)(pointer))[index] = \
+       (ushort)__builtin_ia32_vcvtps2ph((float4)((value), 0, 0, 0), 0)[0])
+#else
+#define het_store_half(value, pointer, index) \
+  vstore_half_rte((value), 0, (HET_GLOBAL half*)(pointer) + (index))
+#endif
+
 // The sums of neighbouring products: element i is a[2i]*b[2i] + a[2i+1]*b[2i+1].
 #if defined(__AVX2__) && __has_builtin(__builtin_ia32_pmaddwd256)
 HET_DEVICE int8 het_dot2(short16 a, short16 b) { return __builtin_ia32_pmaddwd256(a, b); }

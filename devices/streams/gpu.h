@@ -37,7 +37,7 @@ struct Code {
 // MatrixProduct in addresses.
 struct Product {
   MatrixType type;
-  uint32_t rows, n_in, n_out;
+  uint32_t rows, n_in, n_out, y_stride;
   bool accumulate;
   Address w, x, y;
 };
@@ -66,7 +66,7 @@ class Gpu {
   virtual bool IsNotReady(int error) const = 0;
 
   // Of the contract's (devices/device.h): which programs it runs, and kPeerCopies, kPoolMemory,
-  // kMultipliesMatrices.
+  // kMultipliesMatrices, kReplaysWork.
   virtual uint32_t capabilities() const { return kRunsPortable; }
 
   virtual int NewStream(QueueKind kind, void** stream) = 0;
@@ -109,6 +109,15 @@ class Gpu {
   virtual int Launch(void* kernel, const uint32_t groups[3], const uint32_t group_size[3],
                      const void* arguments, size_t bytes, void* stream) = 0;
 
+  // With kReplaysWork. Between the first two, what is queued on the stream is noted by the driver
+  // and not run; calls of other threads do not disturb it. EndCapture makes the executable form of
+  // it (an error where anything was refused; nothing is captured any more in either case).
+  virtual int BeginCapture(void* stream);
+  virtual int EndCapture(void* stream, void** captured);
+  // Queues all of it. One thread at a time for one of them.
+  virtual int Replay(void* captured, void* stream);
+  virtual int DeleteCaptured(void* captured);
+
   // The vendor's matrix library for one stream; with kMultipliesMatrices. A multiplier is used by
   // one thread at a time.
   virtual absl::StatusOr<std::unique_ptr<Multiplier>> NewMultiplier(void* stream);
@@ -125,6 +134,12 @@ class Gpu {
   // What native_handle() of the device is (CUcontext).
   virtual void* context() const = 0;
 };
+
+// Not called without the capability.
+inline int Gpu::BeginCapture(void*) { return -1; }
+inline int Gpu::EndCapture(void*, void**) { return -1; }
+inline int Gpu::Replay(void*, void*) { return -1; }
+inline int Gpu::DeleteCaptured(void*) { return -1; }
 
 inline absl::StatusOr<std::unique_ptr<Multiplier>> Gpu::NewMultiplier(void*) {
   return absl::UnimplementedError("the driver has no matrix library");

@@ -1,11 +1,15 @@
 #include "devices/streams/queue.h"
 
 #include <cstring>
+#include <set>
+#include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "devices/recording.h"
 #include "devices/streams/timeline.h"
 
 namespace het::streams {
@@ -17,6 +21,79 @@ constexpr size_t kLookBack = 8;     // of the kept list, to keep it short
 Address AddressOf(const Buffer& buffer, uint64_t offset) {
   return static_cast<const StreamBuffer&>(buffer).address() + offset;
 }
+
+// A launch in the driver's form: a buffer is an address and an offset; the parameters come last.
+struct Packed {
+  void* kernel;
+  uint32_t groups[3], group_size[3];
+  absl::InlinedVector<std::byte, 192> arguments;
+
+  int PutOn(Gpu& gpu, void* stream) const {
+    return gpu.Launch(kernel, groups, group_size, arguments.data(), arguments.size(), stream);
+  }
+};
+using Uses = absl::InlinedVector<RefCounted*, 9>;
+
+// `uses` gets what must live as long as the launch does.
+absl::Status Pack(const StreamDevice& device, const Launch& launch, Packed& packed, Uses& uses) {
+  const auto* kernel = dynamic_cast<const StreamKernel*>(launch.kernel);
+  if (kernel == nullptr || &kernel->program().device() != &device) [[unlikely]] {
+    return absl::InvalidArgumentError(absl::StrCat("launch of ", launch.kernel->name(),
+                                                   ": it was not built for ", device.info().name));
+  }
+  packed.kernel = kernel->handle();
+  memcpy(packed.groups, launch.groups, sizeof(packed.groups));
+  memcpy(packed.group_size, launch.group_size, sizeof(packed.group_size));
+  const size_t params_at = launch.buffers.size() * 2 * sizeof(uint64_t);
+  packed.arguments.resize(params_at + launch.params.size());
+  std::byte* to = packed.arguments.data();
+  for (const BufferArg& argument : launch.buffers) {
+    const uint64_t pair[2] = {AddressOf(*argument.buffer, 0), argument.offset};
+    memcpy(to, pair, sizeof(pair));
+    to += sizeof(pair);
+    uses.push_back(argument.buffer);
+  }
+  if (!launch.params.empty()) memcpy(to, launch.params.data(), launch.params.size());
+  uses.push_back(const_cast<StreamProgram*>(&kernel->program()));
+  if (kernel->argument_bytes() != 0 && kernel->argument_bytes() != packed.arguments.size())
+      [[unlikely]] {
+    return absl::InvalidArgumentError(
+        absl::StrCat("launch of ", kernel->name(), ": ", launch.buffers.size(), " buffers and ",
+                     launch.params.size(), " bytes of parameters are ", packed.arguments.size(),
+                     " bytes of arguments; the kernel takes ", kernel->argument_bytes()));
+  }
+  return absl::OkStatus();
+}
+
+class StreamRecording final : public Recording {
+ public:
+  StreamRecording(StreamDevice& device, size_t size)
+      : Recording(device, size), gpu_(device.gpu()) {}
+
+  // Called before anybody else sees it.
+  void Keep(RefCounted& object) {
+    if (known_.insert(&object).second) uses_.emplace_back(&object);
+  }
+  void Take(void* captured) { captured_ = captured; }
+
+  int PutOn(void* stream) {
+    absl::MutexLock lock(&mutex_);
+    return gpu_.Replay(captured_, stream);
+  }
+
+ private:
+  ~StreamRecording() override {
+    if (captured_ == nullptr) return;
+    const Current current(gpu_);
+    gpu_.DeleteCaptured(captured_);
+  }
+
+  Gpu& gpu_;
+  std::set<RefCounted*> known_;
+  std::vector<Ref<RefCounted>> uses_;
+  void* captured_ = nullptr;
+  absl::Mutex mutex_;  // the driver's form is used by one thread at a time
+};
 
 }  // namespace
 
@@ -404,44 +481,12 @@ absl::Status StreamQueue::DoFill(Buffer& to, uint64_t offset, uint64_t bytes, ui
 }
 
 absl::Status StreamQueue::DoSubmit(const Launch& launch, const Sync& sync) {
-  const auto* kernel = dynamic_cast<const StreamKernel*>(launch.kernel);
-  if (kernel == nullptr || &kernel->program().device() != &device()) [[unlikely]] {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "launch of ", launch.kernel->name(), ": it was not built for ", device().info().name));
-  }
-  // A buffer is an address and an offset; the parameters come last.
-  struct Packed {
-    void* kernel;
-    uint32_t groups[3], group_size[3];
-    absl::InlinedVector<std::byte, 192> arguments;
-  };
-  Packed packed{kernel->handle(), {}, {}, {}};
-  memcpy(packed.groups, launch.groups, sizeof(packed.groups));
-  memcpy(packed.group_size, launch.group_size, sizeof(packed.group_size));
-  const size_t params_at = launch.buffers.size() * 2 * sizeof(uint64_t);
-  packed.arguments.resize(params_at + launch.params.size());
-  absl::InlinedVector<RefCounted*, 9> uses;
-  std::byte* to = packed.arguments.data();
-  for (const BufferArg& argument : launch.buffers) {
-    const uint64_t pair[2] = {AddressOf(*argument.buffer, 0), argument.offset};
-    memcpy(to, pair, sizeof(pair));
-    to += sizeof(pair);
-    uses.push_back(argument.buffer);
-  }
-  if (!launch.params.empty()) memcpy(to, launch.params.data(), launch.params.size());
-  uses.push_back(const_cast<StreamProgram*>(&kernel->program()));
-  if (kernel->argument_bytes() != 0 && kernel->argument_bytes() != packed.arguments.size())
-      [[unlikely]] {
-    return absl::InvalidArgumentError(
-        absl::StrCat("launch of ", kernel->name(), ": ", launch.buffers.size(), " buffers and ",
-                     launch.params.size(), " bytes of parameters are ", packed.arguments.size(),
-                     " bytes of arguments; the kernel takes ", kernel->argument_bytes()));
-  }
-  return core_->Enqueue(sync, kernel->name(), uses,
+  Packed packed;
+  Uses uses;
+  HET_RETURN_IF_ERROR(Pack(static_cast<StreamDevice&>(device()), launch, packed, uses));
+  return core_->Enqueue(sync, launch.kernel->name(), uses,
                         [&gpu = gpu_, stream = core_->stream(), packed = std::move(packed)] {
-                          return gpu.Launch(packed.kernel, packed.groups, packed.group_size,
-                                            packed.arguments.data(), packed.arguments.size(),
-                                            stream);
+                          return packed.PutOn(gpu, stream);
                         });
 }
 
@@ -454,12 +499,68 @@ absl::Status StreamQueue::DoMultiply(const MatrixProduct& product, const Sync& s
   const auto place = [](const BufferArg& argument) {
     return AddressOf(*argument.buffer, argument.offset);
   };
-  const Product addressed{product.type,       product.rows,     product.n_in,     product.n_out,
-                          product.accumulate, place(product.w), place(product.x), place(product.y)};
+  const Product addressed{product.type,     product.rows,     product.n_in,
+                          product.n_out,    product.stride(), product.accumulate,
+                          place(product.w), place(product.x), place(product.y)};
   // Kept by what waits for the host: the queue may be gone by then.
   return core_->Enqueue(sync, "matrix product", uses, [multiplier = multiplier_, addressed] {
     return multiplier->Multiply(addressed);
   });
+}
+
+absl::StatusOr<Ref<Recording>> StreamQueue::DoRecord(absl::Span<const Command> commands) {
+  auto& owner = static_cast<StreamDevice&>(device());
+  const std::string what = absl::StrCat("recording on ", owner.info().name);
+  const Ref<StreamRecording> recording = MakeRef<StreamRecording>(owner, commands.size());
+  // Everything that can be refused is refused before the driver captures.
+  std::vector<absl::AnyInvocable<int(void*)>> work;
+  for (const Command& command : commands) {
+    if (const auto* kept = std::get_if<KeptLaunch>(&command.operation)) {
+      Packed packed;
+      Uses uses;
+      HET_RETURN_IF_ERROR(Pack(owner, kept->launch(), packed, uses));
+      for (RefCounted* object : uses) recording->Keep(*object);
+      work.push_back(
+          [this, packed = std::move(packed)](void* on) { return packed.PutOn(gpu_, on); });
+    } else if (const auto* copy = std::get_if<KeptCopy>(&command.operation)) {
+      recording->Keep(*copy->from);
+      recording->Keep(*copy->to);
+      work.push_back([this, to = AddressOf(*copy->to, copy->to_offset),
+                      from = AddressOf(*copy->from, copy->from_offset),
+                      bytes = copy->bytes](void* on) { return gpu_.Copy(to, from, bytes, on); });
+    } else {
+      const auto& fill = std::get<KeptFill>(command.operation);
+      recording->Keep(*fill.to);
+      work.push_back([this, to = AddressOf(*fill.to, fill.offset), value = fill.value,
+                      bytes = fill.bytes](void* on) { return gpu_.Fill(to, value, bytes, on); });
+    }
+  }
+  const Current current(gpu_);
+  void* stream = nullptr;
+  HET_GPU_RETURN_IF_ERROR(gpu_, gpu_.NewStream(kind(), &stream), what);
+  int error = gpu_.BeginCapture(stream);
+  if (error == 0) {
+    for (size_t i = 0; i < work.size() && error == 0; ++i) error = work[i](stream);
+    void* captured = nullptr;
+    const int ended = gpu_.EndCapture(stream, &captured);
+    recording->Take(captured);
+    if (error == 0) error = ended;
+  }
+  gpu_.DeleteStream(stream);
+  HET_GPU_RETURN_IF_ERROR(gpu_, error, what);
+  return Ref<Recording>(recording);
+}
+
+absl::Status StreamQueue::DoReplay(Recording& recording, const Sync& sync) {
+  auto* captured = dynamic_cast<StreamRecording*>(&recording);
+  if (captured == nullptr) {
+    return absl::InvalidArgumentError(
+        "replay: the recording was made on a queue of the lease that waits its turn, and this one "
+        "wraps a queue of the caller's");
+  }
+  RefCounted* const uses[] = {&recording};
+  return core_->Enqueue(sync, "replay", uses,
+                        [captured, stream = core_->stream()] { return captured->PutOn(stream); });
 }
 
 absl::Status StreamQueue::DoBarrier(const Sync& sync) { return core_->Barrier(sync); }

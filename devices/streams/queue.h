@@ -8,6 +8,9 @@
 // busy_nanos(): the device's own timestamps, from before the first work after the last signal (or
 // wait) to the signal. Pauses inside such a stretch, where the host was slower, count as busy.
 //
+// A recording is captured on a stream of its own, which is there for that alone: what this queue's
+// stream does meanwhile is not disturbed by it.
+//
 // Threads, failures: as Queue. It must not be destroyed on a timeline's callback.
 #ifndef HET_DEVICES_STREAMS_QUEUE_H_
 #define HET_DEVICES_STREAMS_QUEUE_H_
@@ -49,6 +52,8 @@ class StreamQueue final : public Queue {
                       const Sync& sync) override;
   absl::Status DoSubmit(const Launch& launch, const Sync& sync) override;
   absl::Status DoMultiply(const MatrixProduct& product, const Sync& sync) override;
+  absl::StatusOr<Ref<Recording>> DoRecord(absl::Span<const Command> commands) override;
+  absl::Status DoReplay(Recording& recording, const Sync& sync) override;
   absl::Status DoBarrier(const Sync& sync) override;
   absl::Status DoFlush() override;
 

@@ -65,6 +65,14 @@ struct QuantizeParams {
 };
 constexpr uint64_t Q8RowBytes(uint64_t n_in) { return n_in / 32 * 4 + n_in; }
 
+// dequantize_TYPE (of all but f32 and f16; portable only): y[r][i] = W[r][i] as a half. Buffers: W,
+// y f16[rows][n_in]. to_half (portable only; ElementwiseParams): y = x as halves, clamped to
+// +-65504. Buffers: x f32, y f16. Both are for a vendor's library, which takes both operands of one
+// type.
+struct DequantizeParams {
+  uint32_t rows, n_in;
+};
+
 // rope: rotates the first rope_dim elements of every head in place. pairing 0 ("norm"): pairs (2i,
 // 2i+1); pairing 1 ("neox"): pairs (i, i + rope_dim/2). The angle of pair i is position *
 // (frequencies[i][0] + frequencies[i][1]), a number and what float rounding took from it; both
@@ -135,6 +143,7 @@ Grid PortableGrid(const GetRowsParams& params);
 Grid PortableGrid(const RmsNormParams& params);
 Grid PortableGrid(const MatmulParams& params, std::string_view kernel);
 Grid PortableGrid(const QuantizeParams& params);
+Grid PortableGrid(const DequantizeParams& params);
 Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);
 Grid PortableGrid(const AttentionParams& params);

@@ -20,7 +20,7 @@
  *
  * Changes: 0.1 first version; since then (additions only): peers, pool memory,
  * het_queue_multiply, isolation_at_least of a slice, isolate of a session, graphs and
- * built-in kernels.
+ * built-in kernels, recordings, y_stride of a matrix product (was reserved).
  */
 #ifndef HET_HET_H_
 #define HET_HET_H_
@@ -212,7 +212,8 @@ enum {
   HET_HAS_POOL_MEMORY = 256, /* buffers come and go without waiting for other queues' work */
   HET_CAN_MULTIPLY_MATRICES = 512, /* het_queue_multiply */
   HET_CAN_RUN_GRAPHS = 1024,       /* het_program_source.graph */
-  HET_CAN_RUN_BUILT_IN = 2048      /* het_program_source.built_in */
+  HET_CAN_RUN_BUILT_IN = 2048,     /* het_program_source.built_in */
+  HET_CAN_REPLAY = 4096            /* het_queue_begin_recording */
 };
 HET_API het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities);
 /* The vendor's context (cl_context, ...), NULL where there is none; valid as long as the lease. */
@@ -363,8 +364,8 @@ HET_API het_status het_queue_launch(het_queue* queue, const het_launch* launch,
                                     const het_sync* sync);
 /* y[r][o] = sum over i of x[r][i] * w[o][i] (plus the old y[r][o] with `accumulate`): rows times
  * n_in activations by n_out rows of n_in weights, row-major and dense, by the vendor's own library;
- * y and the sums are f32. Offsets are multiples of 16. Unimplemented without
- * HET_CAN_MULTIPLY_MATRICES. */
+ * y and the sums are f32. Rows of y are y_stride elements apart (0: n_out). Offsets are multiples
+ * of 16. Unimplemented without HET_CAN_MULTIPLY_MATRICES. */
 typedef enum het_matrix_type {
   HET_MATRIX_F32 = 0,
   HET_MATRIX_F16 = 1,
@@ -378,7 +379,7 @@ typedef struct het_matrix_product {
   uint32_t n_in;
   uint32_t n_out;
   uint32_t accumulate; /* 0 or 1 */
-  uint32_t reserved;
+  uint32_t y_stride;
   het_buffer_arg w;
   het_buffer_arg x;
   het_buffer_arg y;
@@ -386,6 +387,18 @@ typedef struct het_matrix_product {
 
 HET_API het_status het_queue_multiply(het_queue* queue, const het_matrix_product* product,
                                       const het_sync* sync);
+/* Work that is queued again and again, recorded once and replayed with one call of the driver. From
+ * begin to end, launches, copies within the device and fills on this queue are noted and not run;
+ * waits, signals and anything else are InvalidArgument, and end then fails too. What is noted are
+ * places, grids and parameters: what the buffers hold is read by each replay. A recording keeps its
+ * buffers; its programs must live until end. Any queue of the lease replays it, in its order; to
+ * the lease's share a replay is what its operations are. Unimplemented without HET_CAN_REPLAY. */
+typedef struct het_recording het_recording;
+HET_API het_status het_queue_begin_recording(het_queue* queue);
+HET_API het_status het_queue_end_recording(het_queue* queue, het_recording** recording);
+HET_API het_status het_queue_replay(het_queue* queue, het_recording* recording,
+                                    const het_sync* sync);
+HET_API void het_recording_release(het_recording* recording);
 HET_API het_status het_queue_barrier(het_queue* queue, const het_sync* sync);
 HET_API het_status het_queue_flush(het_queue* queue);
 /* Barrier + wait: the edge of the API, never inside a stage. */

@@ -189,6 +189,12 @@ struct Launch {
   }
 };
 
+// What QueueView::Record noted.
+class Recording : public Handle<het_recording, het_recording_release> {
+ public:
+  using Handle::Handle;
+};
+
 // All operations are asynchronous; see het.h. A QueueView borrows (in a stage function), a Queue
 // owns.
 class QueueView {
@@ -239,6 +245,7 @@ class QueueView {
     het_matrix_type type = HET_MATRIX_F32;
     uint32_t rows = 0, n_in = 0, n_out = 0;
     bool accumulate = false;
+    uint32_t y_stride = 0;  // 0: n_out
     het_buffer_arg w = {}, x = {}, y = {};
   };
   void Multiply(const Product& product, const Sync& sync = {}) const {
@@ -248,11 +255,33 @@ class QueueView {
     c.n_in = product.n_in;
     c.n_out = product.n_out;
     c.accumulate = product.accumulate ? 1 : 0;
+    c.y_stride = product.y_stride;
     c.w = product.w;
     c.x = product.x;
     c.y = product.y;
     const het_sync s = sync.c();
     Check(het_queue_multiply(queue_, &c, &s));
+  }
+  // Notes what `operations` puts on this queue, in place of running it. What that throws leaves the
+  // queue as it was.
+  template <typename Operations>
+  Recording Record(Operations operations) const {
+    Check(het_queue_begin_recording(queue_));
+    het_recording* recording = nullptr;
+    try {
+      operations();
+    } catch (...) {
+      const het_status status = het_queue_end_recording(queue_, &recording);
+      het_status_free(status);
+      het_recording_release(recording);
+      throw;
+    }
+    Check(het_queue_end_recording(queue_, &recording));
+    return Recording(recording);
+  }
+  void Replay(const Recording& recording, const Sync& sync = {}) const {
+    const het_sync c = sync.c();
+    Check(het_queue_replay(queue_, recording.get(), &c));
   }
   void Barrier(const Sync& sync) const {
     const het_sync c = sync.c();

@@ -6,6 +6,8 @@ import tempfile
 import unittest
 
 import hetllm
+import llama_reference
+import make_models
 import numpy as np
 
 QUESTIONS = ["12+34=", "57+68=", "99+98="]
@@ -67,6 +69,28 @@ class SoftNode(unittest.TestCase):
                 self.assertNotEqual(result.returncode, 0, f"{card}: the library was not asked")
                 self.assertIn("matrix product", result.stderr)
 
+    def test_decode_is_replayed_from_recordings(self):
+        for card, variable, launch, make in (("cuda", "HET_SOFT_CUDA", "cuGraphLaunch", "cuGraphInstantiateWithFlags"),
+                                             ("hip", "HET_SOFT_HIP", "hipGraphLaunch", "hipGraphInstantiate")):
+            without = {variable: f"memory=512MiB;fault={launch}:oom"}
+            # A driver that launches no graph: the engine says that its replay failed, so it was one.
+            texts = [part for question in QUESTIONS for part in ("-p", question)]
+            result = hetllm.run("generate", "-m", hetllm.DEMO, *texts, "-n", NEW, "--slices", card, env={**SOFT, **without})
+            self.assertNotEqual(result.returncode, 0, f"{card}: nothing was replayed")
+            self.assertIn("replay on", result.stderr)
+            # It is not asked where replays are turned off, and not where it made no graph.
+            self.check(ask("--slices", card, "--no-replay", **without), 1)
+            self.check(ask("--slices", card, **{variable: f"memory=512MiB;fault={make}:oom"}), 1)
+
+    def test_a_card_that_is_lost_in_mid_replay_costs_time_only(self):
+        ask("--slices", "cuda,hip", "--split", "5,5")
+        recovered = 0
+        for after in (3, 8):
+            result = ask("--slices", "cuda,hip", "--split", "5,5", HET_SOFT_CUDA=f"memory=512MiB;fault=cuGraphLaunch:lost:after={after}")
+            self.assertEqual(tokens_of(result), self.expected, f"lost after {after} replays")
+            recovered += result["timings"]["recoveries"]
+        self.assertGreater(recovered, 0, "no card was lost")
+
     def test_a_card_that_is_lost_in_mid_generation_costs_time_only(self):
         recovered = 0
         # Once undisturbed, so that the cards' times are known: a card that is lost while they are measured is none in
@@ -77,6 +101,59 @@ class SoftNode(unittest.TestCase):
             self.assertEqual(tokens_of(result), self.expected, f"lost after {after} kernels")
             recovered += result["timings"]["recoveries"]
         self.assertGreater(recovered, 0, "no card was lost")
+
+
+class LibraryPrefill(unittest.TestCase):
+    """32 rows at a time go to the vendors' matrix libraries, as halves: within the same distance of the double-precision
+    reference as het's own kernels are held to (logits_test.py)."""
+
+    LIMIT = 1e-3
+    TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46] * 2
+    MODELS = ["gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed", "qwen2_q4_k"]
+
+    def logits(self, model, card, *arguments, **settings):
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            out = os.path.join(folder, "out.f32")
+            result = hetllm.run("logits", "-m", model, "--tokens", ",".join(map(str, self.TOKENS)), "-o", out, "--slices", card,
+                                *arguments, env={**SOFT, **settings})
+            values = np.fromfile(out, "<f4").reshape(len(self.TOKENS), -1) if result.returncode == 0 else None
+            return result, values
+
+    def test_logits_of_every_type(self):
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            for name in self.MODELS:
+                model = os.path.join(folder, f"{name}.gguf")
+                make_models.write_model(model, name, *make_models.MODELS[name], seed=1)
+                expected = llama_reference.Model(model).logits(self.TOKENS)
+                errors = {}
+                for run in ("cuda", "cuda --no-library", *(["hip"] if name in ("gqa3_f16", "super_q4_k") else [])):
+                    result, values = self.logits(model, *run.split())
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    errors[run] = np.linalg.norm(values - expected) / np.linalg.norm(expected)
+                    self.assertLess(errors[run], self.LIMIT, (name, run))
+                if os.environ.get("HET_PRINT_ERRORS"):
+                    print(name, {run: f"{error:.1e}" for run, error in errors.items()}, flush=True)
+                own = errors.pop("cuda --no-library")
+                for run, error in errors.items():
+                    self.assertGreater(error, 2 * own, (name, run, "that was het's own arithmetic"))
+
+    def test_a_slice_too_small_for_whole_matrices_takes_them_in_parts(self):
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            model = os.path.join(folder, "large.gguf")
+            hetllm.run_ok("synth", "--layers", 1, "--embd", 256, "--ff", 512, "--heads", 4, "--kv-heads", 2, "--vocab", 6000,
+                          "--type", "q4_0", "--seed", 3, "-o", model)
+            # An eighth of 7 MiB holds 1,792 of the head's 6,000 rows as halves: four parts.
+            calls = {"cuda": ("HET_SOFT_CUDA", "cuLaunchHostFunc"), "hip": ("HET_SOFT_HIP", "hipLaunchHostFunc")}
+            for card, (variable, call) in calls.items():
+                _, expected = self.logits(model, card, "--no-library")
+                _, values = self.logits(model, f"{card}:100%:7MiB")
+                self.assertLess(np.linalg.norm(values - expected), self.LIMIT * np.linalg.norm(expected), card)
+                # Seven matrices of the block, and the parts of the head, of the 32 rows that are enough.
+                settings = {variable: f"memory=512MiB;fault={call}:oom:after={7 + 4}"}
+                self.assertEqual(self.logits(model, f"{card}:100%:7MiB", **settings)[0].returncode, 0, card)
+                settings = {variable: f"memory=512MiB;fault={call}:oom:after={7 + 3}"}
+                result, _ = self.logits(model, f"{card}:100%:7MiB", **settings)
+                self.assertIn("matrix product", result.stderr, card)
 
 
 if __name__ == "__main__":

@@ -272,6 +272,55 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
   }
 }
 
+// The half nearest to a value, and whether another is as near as rounding could take it.
+void ExpectHalf(uint16_t got, double want, const std::string& where) {
+  const double spacing = std::ldexp(1, std::max(-24, std::ilogb(want == 0 ? 1e-9 : want) - 10));
+  // Half a unit, and what the f32 before it lost.
+  ASSERT_LE(std::abs(reference::HalfValue(got) - want), spacing * 0.501 + std::abs(want) * 1e-6)
+      << where;
+}
+
+TEST_P(PortableKernels, Dequantize) {
+  std::mt19937 random(21);
+  for (const reference::Format& format : reference::kFormats) {
+    if (format.type == WeightType::kF32 || format.type == WeightType::kF16) continue;
+    for (const auto& [rows, blocks] : {std::pair(1u, 1u), {3u, 2u}, {17u, 5u}, {70u, 3u}}) {
+      const uint32_t n_in =
+          blocks * std::max(32u, format.elements) + (format.elements == 1 ? 3 : 0);
+      const reference::Weights w = reference::MakeWeights(format, size_t{rows} * n_in, random);
+      const DequantizeParams params{rows, n_in};
+      const std::string name = absl::StrCat("dequantize_", format.name);
+      const auto got =
+          Values<uint16_t>(Machine::Of(GetParam())
+                               .Run(name.c_str(), PortableGrid(params), params,
+                                    {w.bytes, std::vector<uint8_t>(size_t{rows} * n_in * 2)}, 1));
+      for (size_t i = 0; i < got.size(); ++i) {
+        ExpectHalf(got[i], w.values[i], absl::StrCat(name, " ", rows, "x", n_in, " at ", i));
+      }
+    }
+  }
+}
+
+TEST_P(PortableKernels, ToHalfRoundsAndClamps) {
+  std::mt19937 random(22);
+  for (const uint32_t count : {1u, 63u, 513u, 4099u}) {
+    std::vector<float> x(count);
+    for (float& value : x)
+      value = std::ldexp(std::normal_distribution<float>()(random), int(random() % 20) - 10);
+    x[0] = 1e30f;
+    if (count > 2) x[1] = -1e9f, x[2] = 65504.0f;
+    const ElementwiseParams params{count};
+    const auto got =
+        Values<uint16_t>(Machine::Of(GetParam())
+                             .Run("to_half", PortableGrid(params), params,
+                                  {Bytes(x), std::vector<uint8_t>(size_t{count} * 2)}, 1));
+    for (size_t i = 0; i < count; ++i) {
+      ExpectHalf(got[i], std::clamp(double{x[i]}, -65504.0, 65504.0),
+                 absl::StrCat(count, " at ", i));
+    }
+  }
+}
+
 TEST_P(PortableKernels, GetRows) {
   for (const Format& format : reference::kFormats) {
     const GetRowsParams params{5, format.elements == 256 ? 512u : 96u, 7};

@@ -20,7 +20,7 @@ PROGRAMS = ["hetd", "hetctl", "het-probe", "hetllm"]
 # Tests that look for real devices, and skip where there is none.
 TESTS = ["cuda_conformance_test", "hip_conformance_test", "level_zero_conformance_test", "gpu_compile_test",
          "portable_kernels_test"]
-BENCHMARKS = ["streams", "kernels", "parts"]
+BENCHMARKS = ["streams", "replay", "kernels", "parts"]
 # The C library and the loader belong to the machine.
 SYSTEM = re.compile(r"^(ld-linux.*|linux-vdso|libc|libm|libdl|libpthread|librt|libresolv|libutil)\.so")
 GLIBC = (2, 36)

@@ -45,6 +45,15 @@ HET_KERNEL HET_GROUP_SIZE(64) void add(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(
   ELEMENTWISE(count, ADD_VECTOR, ADD_SCALAR)
 }
 
+// y = x as halves; what is too large for one becomes the largest there is.
+HET_KERNEL HET_GROUP_SIZE(64) void to_half(HET_BUFFER(0), HET_BUFFER(1), struct ElementwiseParams p) {
+  HET_GLOBAL const float* x = HET_PTR(const float, 0);
+  HET_GLOBAL ushort* y = HET_PTR(ushort, 1);
+  const uint count = p.count, base = het_group_id(0) * ITEMS * ELEMENTS_PER_ITEM + het_local_id(0);
+  for (uint i = base; i < min(count, base + ITEMS * ELEMENTS_PER_ITEM); i += ITEMS)
+    het_store_half(x[i] > 65504.0f ? 65504.0f : x[i] < -65504.0f ? -65504.0f : x[i], y, i);
+}
+
 // y[r][c] += bias[c].
 HET_KERNEL HET_GROUP_SIZE(64) void add_bias(HET_BUFFER(0), HET_BUFFER(1), struct AddBiasParams p) {
   const uint cols = p.cols, c = het_global_id(0), r = het_group_id(1);

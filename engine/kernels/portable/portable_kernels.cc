@@ -7,9 +7,9 @@ namespace hetllm {
 namespace portable {
 
 // From the .cl files of this folder.
-extern const char text_attention[], text_elementwise[], text_formats[], text_get_rows[],
-    text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[], text_matmul_q8_wide[],
-    text_matmul_simt[], text_matmul_wide[], text_params[], text_rows[];
+extern const char text_attention[], text_dequantize[], text_elementwise[], text_formats[],
+    text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[],
+    text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[], text_params[], text_rows[];
 
 }  // namespace portable
 
@@ -55,6 +55,8 @@ std::string Compose() {
     AppendForItems(format, text_matmul_q8_wide, text_matmul_q8_simt, source);
   }
   AppendForItems("q4_0", text_matmul_q4_0_wide, text_matmul_q8_simt, source);
+  for (const char* format : {"bf16", "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"})
+    AppendFor(format, {text_dequantize}, source);
   source += text_rows;
   source += text_elementwise;
   source += text_attention;
@@ -82,6 +84,10 @@ Grid PortableGrid(const MatmulParams& params, std::string_view kernel) {
 
 Grid PortableGrid(const QuantizeParams& params) {
   return Groups(Pieces(params.n_in / 32, kItems), params.rows);
+}
+
+Grid PortableGrid(const DequantizeParams& params) {
+  return Groups(Pieces(params.n_in, kItems * kElementsPerItem), params.rows);
 }
 
 Grid PortableGrid(const RopeParams& params) {

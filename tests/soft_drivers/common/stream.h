@@ -24,6 +24,12 @@
 
 namespace het::soft {
 
+// What a stream was given while it was captured, and did not run: a launch, or a function.
+struct GraphNode {
+  Launch launch;
+  std::function<void()> work;
+};
+
 class Mark {
  public:
   bool reached() const;

@@ -74,12 +74,19 @@ inline CUstream OfThread(CUcontext context) {
 }
 
 // Calls that may wait are forbidden while anything is captured, except to threads that said they
-// are careful: they spoil the captures.
+// are careful: they spoil the captures. One that its thread captures for itself is spoilt by that
+// thread alone.
 inline bool SpoilsCapture() {
   const std::lock_guard lock(The().mutex);
   if (CaptureMode() == CU_STREAM_CAPTURE_MODE_RELAXED) return false;
-  for (CUstream stream : The().capturing) stream->spoilt = true;
-  return !The().capturing.empty();
+  bool any = false;
+  for (CUstream stream : The().capturing) {
+    if (stream->only_of != std::thread::id() && stream->only_of != std::this_thread::get_id())
+      continue;
+    stream->spoilt = true;
+    any = true;
+  }
+  return any;
 }
 
 // The stream that a handle means: null is the current context's own.

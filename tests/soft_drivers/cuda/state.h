@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "devices/cuda/abi.h"
@@ -18,13 +19,9 @@
 
 namespace het::cuda {
 
-// What was captured, one after the other: a launch, or a function. Executable graphs are copies.
-struct GraphNode {
-  soft::Launch launch;
-  std::function<void()> work;
-};
+// What was captured, one after the other. Executable graphs are copies.
 struct CUgraphOpaque {
-  std::vector<GraphNode> nodes;
+  std::vector<soft::GraphNode> nodes;
 };
 struct CUgraphExecOpaque : CUgraphOpaque {};
 
@@ -32,7 +29,8 @@ struct CUstreamOpaque {
   CUcontext context = nullptr;
   std::unique_ptr<soft::Stream> stream;
   CUgraph captured_in = nullptr;
-  bool spoilt = false;  // the capture
+  bool spoilt = false;      // the capture
+  std::thread::id only_of;  // the one thread that can spoil it; none: any
 };
 
 struct CUctxOpaque {

@@ -29,9 +29,15 @@ HET_HIP_OPTIONAL(HET_DECLARE)
 HET_HIPRTC_REQUIRED(HET_DECLARE)
 #undef HET_DECLARE
 
+// What was captured, one after the other. Executable graphs are copies.
+struct hipGraphOpaque {
+  std::vector<soft::GraphNode> nodes;
+};
+struct hipGraphExecOpaque : hipGraphOpaque {};
 struct hipStreamOpaque {
   int card = 0;
   std::unique_ptr<soft::Stream> stream;
+  hipGraph_t captured_in = nullptr;
 };
 struct hipEventOpaque : soft::Event {};
 struct hipFunctionOpaque {
@@ -56,6 +62,8 @@ struct hiprtcProgramOpaque {
 namespace {
 
 constexpr uint32_t kMostThreads = 1024;
+// Numbers that het's backend has no name for.
+constexpr hipError_t hipErrorIllegalState = 401, hipErrorStreamCaptureUnsupported = 900;
 constexpr int kLeastPriority = 1, kGreatestPriority = -1;
 
 struct Card {
@@ -139,6 +147,10 @@ hipStream_t Resolve(hipStream_t stream) {
 
 hipError_t Move(hipStream_t handle, std::function<void()> work) {
   hipStream_t stream = Resolve(handle);
+  if (stream->captured_in != nullptr) {
+    stream->captured_in->nodes.push_back({{}, std::move(work)});
+    return hipSuccess;
+  }
   The().engine.Move(*stream->stream, stream->card, std::move(work));
   return hipSuccess;
 }
@@ -302,6 +314,7 @@ HET_EXPORT hipError_t hipStreamGetFlags(hipStream_t stream, unsigned int* flags)
 
 HET_EXPORT hipError_t hipStreamSynchronize(hipStream_t stream) {
   SOFT_ENTER(hipStreamSynchronize);
+  if (Resolve(stream)->captured_in != nullptr) return hipErrorStreamCaptureUnsupported;
   Resolve(stream)->stream->Synchronize();
   return Enter("hipStreamSynchronize");  // what failed meanwhile
 }
@@ -521,7 +534,59 @@ HET_EXPORT hipError_t hipModuleLaunchKernel(hipFunction_t function, unsigned int
                            launch.arguments)) {
     return hipErrorInvalidValue;
   }
-  Resolve(stream)->stream->Enqueue(std::move(launch));
+  hipStream_t to = Resolve(stream);
+  if (to->captured_in != nullptr) {
+    to->captured_in->nodes.push_back({std::move(launch), {}});
+  } else {
+    to->stream->Enqueue(std::move(launch));
+  }
+  return hipSuccess;
+}
+
+// ---- Graphs: of one stream, in its order ----
+
+HET_EXPORT hipError_t hipStreamBeginCapture(hipStream_t stream, int) {
+  SOFT_ENTER(hipStreamBeginCapture);
+  if (stream == nullptr) return hipErrorStreamCaptureUnsupported;
+  if (stream->captured_in != nullptr) return hipErrorIllegalState;
+  stream->captured_in = new hipGraphOpaque;
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipStreamEndCapture(hipStream_t stream, hipGraph_t* graph) {
+  SOFT_ENTER(hipStreamEndCapture);
+  if (stream == nullptr || stream->captured_in == nullptr) return hipErrorIllegalState;
+  *graph = std::exchange(stream->captured_in, nullptr);
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipGraphInstantiate(hipGraphExec_t* executable, hipGraph_t graph,
+                                          hipGraphNode_t*, char*, size_t) {
+  SOFT_ENTER(hipGraphInstantiate);
+  *executable = new hipGraphExecOpaque;
+  (*executable)->nodes = graph->nodes;
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipGraphLaunch(hipGraphExec_t executable, hipStream_t stream) {
+  SOFT_ENTER(hipGraphLaunch);
+  for (const soft::GraphNode& node : executable->nodes) {
+    if (node.launch.kernel != nullptr) {
+      Resolve(stream)->stream->Enqueue(node.launch);
+    } else {
+      Move(stream, node.work);
+    }
+  }
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipGraphDestroy(hipGraph_t graph) {
+  delete graph;
+  return hipSuccess;
+}
+
+HET_EXPORT hipError_t hipGraphExecDestroy(hipGraphExec_t executable) {
+  delete executable;
   return hipSuccess;
 }
 
