@@ -41,9 +41,7 @@ KernelSet::KernelSet(const het::api::Lease& lease)
     for (const char* prefix : {"get_rows_", "matmul_"}) {
       kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
     }
-    if (BlockElements(type) > 1) {
-      optional.push_back(Named("matmul_", type, "_q8"));
-    }
+    optional.push_back(Named("matmul_", type, BlockElements(type) > 1 ? "_q8" : "_half"));
   }
   for (const std::string& name : optional) {
     try {
@@ -137,6 +135,18 @@ void KernelSet::MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y
   LaunchMatmul(queue, Named("matmul_", type, "_q8"), {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + rows * (1.125 * n_in + 4 * n_out), rows});
+}
+
+bool KernelSet::HasHalf(WeightType type) const {
+  return kernels_.contains(Named("matmul_", type, "_half"));
+}
+
+void KernelSet::MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
+                           const MatmulParams& params) const {
+  const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
+  LaunchMatmul(queue, Named("matmul_", type, "_half"), {w, x, y}, params,
+               {2 * rows * n_in * n_out,
+                WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});
 }
 
 void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const {

@@ -40,6 +40,10 @@ class KernelSet {
   // x is the output of Quantize. Only where HasQ8(type).
   void MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
                 const MatmulParams& params) const;
+  // x is rounded to halves. Only where HasHalf(type), and one row.
+  bool HasHalf(WeightType type) const;
+  void MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
+                  const MatmulParams& params) const;
   void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;

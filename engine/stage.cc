@@ -207,6 +207,10 @@ void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Pl
   for (const Product& product : products) {
     const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
                               accumulate ? 1u : 0u};
+    if (limits_.q8 && rows == 1 && kernels_.HasHalf(product.w->type)) {
+      kernels_.MatmulHalf(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
+      continue;
+    }
     if (!UsesQ8(*product.w)) {
       kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
       continue;
