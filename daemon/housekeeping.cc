@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -77,23 +78,33 @@ void Housekeeping::Tick() {
 }
 
 void Housekeeping::WatchDevices() {
+  std::set<std::string> listed;
   for (const DeviceInfo& device : parts_.ledger.devices()) {
-    const auto [known, fresh] = device_states_.try_emplace(device.uuid, device.state);
-    const bool was_ok = fresh || known->second == DeviceState::kOk;
-    const bool is_ok = device.state == DeviceState::kOk;
-    const bool ill = device.state == DeviceState::kDegraded;
-    known->second = device.state;
-    const Fields fields = {{"HET_DEVICE", device.uuid}, {"HET_ERROR", device.reason}};
-    if (ill && was_ok) {
-      LogEvent(
-          Event::kDeviceUnhealthy,
-          absl::StrCat("device ", device.name, " (", device.uuid, ") is degraded: ", device.reason),
-          fields);
-    } else if (is_ok && !was_ok) {
-      LogEvent(Event::kDeviceHealthy,
-               absl::StrCat("device ", device.name, " (", device.uuid, ") is healthy again"),
-               {{"HET_DEVICE", device.uuid}});
-    }
+    listed.insert(device.uuid);
+    Told({device.uuid, device.name, device.state, device.reason});
+  }
+  // What was removed and is held by nobody is not listed any more.
+  for (const auto& [uuid, seen] : device_states_) {
+    if (listed.contains(uuid) || seen.state == DeviceState::kRemoved) continue;
+    Told({uuid, seen.name, DeviceState::kRemoved, "its driver does not report it any more"});
+  }
+}
+
+void Housekeeping::Told(const SeenDevice& now) {
+  const auto [known, fresh] = device_states_.try_emplace(now.uuid, now);
+  const bool was_ok = fresh || known->second.state == DeviceState::kOk;
+  const bool is_ok = now.state == DeviceState::kOk;
+  const bool ill = now.state == DeviceState::kDegraded || now.state == DeviceState::kRemoved;
+  known->second = now;
+  if (ill && was_ok) {
+    LogEvent(Event::kDeviceUnhealthy,
+             absl::StrCat("device ", now.name, " (", now.uuid, ") is ", DeviceStateName(now.state),
+                          ": ", now.reason),
+             {{"HET_DEVICE", now.uuid}, {"HET_ERROR", now.reason}});
+  } else if (is_ok && !was_ok) {
+    LogEvent(Event::kDeviceHealthy,
+             absl::StrCat("device ", now.name, " (", now.uuid, ") is healthy again"),
+             {{"HET_DEVICE", now.uuid}});
   }
 }
 

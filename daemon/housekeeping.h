@@ -50,13 +50,21 @@ class Housekeeping {
 
  private:
   void Tick();
+  // Tells of devices that fell ill, were removed or are well again.
+  struct SeenDevice {
+    std::string uuid;
+    std::string name;
+    DeviceState state = DeviceState::kOk;
+    std::string reason;
+  };
   void WatchDevices();
+  void Told(const SeenDevice& now);
 
   uv_loop_t* const loop_;
   const Parts parts_;
   std::unique_ptr<UsageStore> usage_store_;
   std::unique_ptr<UsageMeter> meter_;
-  std::map<std::string, DeviceState> device_states_;
+  std::map<std::string, SeenDevice> device_states_;  // by UUID
   uv_timer_t sample_timer_;
   uv_timer_t watchdog_timer_;
   bool started_ = false;

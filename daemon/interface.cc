@@ -10,7 +10,7 @@ type Amount (sharePercent: float, memoryBytes: int)
 
 type Device (
   id: string, vendor: string, name: string, backend: string, driverVersion: ?string, kind: string,
-  state: (ok, degraded, unsupported), reason: ?string, remedy: ?string, simulated: bool,
+  state: (ok, degraded, unsupported, removed), reason: ?string, remedy: ?string, simulated: bool,
   memoryBytes: int, computeUnits: int, numaNode: int, cores: ?[]int, sharesHardwareWith: ?[]string,
   canSubDivide: bool, memoryBytesPerSecond: ?float, flopsPerSecond: ?float,
   attributes: ?[string]string, freeSharePercent: float, freeMemoryBytes: int

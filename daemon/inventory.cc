@@ -33,8 +33,10 @@ std::vector<DeviceInfo> DevicesOf(const ProbeResult& probe, const std::vector<De
   if (!probe.failure.empty()) {
     for (DeviceInfo known : before) {
       if (known.backend != probe.backend || known.compute_units == 0) continue;
-      known.state = DeviceState::kDegraded;
-      known.reason = probe.failure;
+      if (known.state != DeviceState::kRemoved) {
+        known.state = DeviceState::kDegraded;
+        known.reason = probe.failure;
+      }
       devices.push_back(std::move(known));
     }
   } else {
@@ -43,13 +45,16 @@ std::vector<DeviceInfo> DevicesOf(const ProbeResult& probe, const std::vector<De
           std::any_of(devices.begin(), devices.end(),
                       [&](const DeviceInfo& device) { return device.uuid == known.uuid; });
       if (known.backend != probe.backend || known.compute_units == 0 || reported) continue;
-      known.state = DeviceState::kDegraded;
-      known.reason = "the driver does not report the device any more";
+      known.state = DeviceState::kRemoved;
+      known.reason = "the driver is well and does not report the device any more";
       known.remedy = "it is used again as soon as the driver reports it; leases of it stay booked";
       devices.push_back(std::move(known));
     }
   }
-  if (devices.empty() && !(probe.failure.empty() && probe.unavailable.empty())) {
+  const bool none = std::all_of(devices.begin(), devices.end(), [](const DeviceInfo& device) {
+    return device.state == DeviceState::kRemoved;
+  });
+  if (none && !(probe.failure.empty() && probe.unavailable.empty())) {
     devices.push_back(BackendLine(probe));
   }
   return devices;

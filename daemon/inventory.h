@@ -24,9 +24,9 @@ struct ProbeResult {
 // InvalidArgument when it is no such answer.
 absl::StatusOr<ProbeResult> ParseProbe(const std::string& backend, const std::string& output);
 
-// The new list. A backend that failed keeps the devices it had in `before`, degraded, and so does
-// one that does not report them any more; one that failed and never had any gets a degraded line of
-// its own. A backend without driver gets an unsupported line.
+// The new list. A backend that failed keeps the devices it had in `before`, degraded; one that is
+// well keeps those that it does not report any more, removed; one that failed and has none else
+// gets a degraded line of its own, one without driver an unsupported one.
 // Bus devices that a backend has are dropped. Of two devices with one id the first stays.
 std::vector<DeviceInfo> MergeInventory(const std::vector<ProbeResult>& probes,
                                        const std::vector<DeviceInfo>& bus,

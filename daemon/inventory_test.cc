@@ -75,7 +75,7 @@ TEST(MergeInventory, KeepsTheDevicesOfABackendThatHangsAsDegraded) {
   EXPECT_EQ(healed[0].state, DeviceState::kOk) << "healthy again without a restart";
 }
 
-TEST(MergeInventory, KeepsADeviceThatIsNotReportedAnyMoreAsDegraded) {
+TEST(MergeInventory, TellsWhatWasRemovedFromWhatIsLost) {
   ProbeResult both;
   both.backend = "x";
   both.devices = {Device("d", "x"), Device("e", "x")};
@@ -86,8 +86,27 @@ TEST(MergeInventory, KeepsADeviceThatIsNotReportedAnyMoreAsDegraded) {
   ASSERT_EQ(after.size(), 2u);
   EXPECT_EQ(after[0].state, DeviceState::kOk);
   EXPECT_EQ(after[1].uuid, "e");
-  EXPECT_EQ(after[1].state, DeviceState::kDegraded);
+  EXPECT_EQ(after[1].state, DeviceState::kRemoved);
+  ProbeResult hung;
+  hung.backend = "x";
+  hung.failure = "the probe did not answer";
+  const auto failed = MergeInventory({hung}, {}, after);
+  EXPECT_EQ(failed[0].state, DeviceState::kDegraded);
+  EXPECT_EQ(failed[1].state, DeviceState::kRemoved) << "a driver that fails brings nothing back";
   EXPECT_EQ(MergeInventory({both}, {}, after)[1].state, DeviceState::kOk);
+}
+
+TEST(MergeInventory, ListsABackendWhoseDriverWasRemovedWithItsDevices) {
+  ProbeResult good;
+  good.backend = "x";
+  good.devices = {Device("d", "x")};
+  ProbeResult gone;
+  gone.backend = "x";
+  gone.unavailable = "the driver is not there";
+  const auto after = MergeInventory({gone}, {}, MergeInventory({good}, {}, {}));
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_EQ(after[0].state, DeviceState::kRemoved);
+  EXPECT_EQ(after[1].state, DeviceState::kUnsupported);
 }
 
 TEST(MergeInventory, GivesAHungBackendThatNeverHadADeviceALine) {

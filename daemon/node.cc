@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/failpoint.h"
@@ -93,11 +94,20 @@ void Node::OverlayChanged() {
 
 void Node::SetDevices(std::vector<DeviceInfo> devices) {
   overlay_.apply(devices);
+  Unlist(devices);
   ledger_.SetInventory(std::move(devices));
   known_.devices = true;
   arbiters_.Sync();  // what a share means depends on the cores there are
   CutNamedSlices();
   methods_.SetKnown(known_);
+}
+
+void Node::Unlist(std::vector<DeviceInfo>& devices) const {
+  std::erase_if(devices, [this](const DeviceInfo& device) {
+    return device.state == DeviceState::kRemoved &&
+           std::none_of(ledger_.slices().begin(), ledger_.slices().end(),
+                        [&](const auto& entry) { return entry.second.device == device.uuid; });
+  });
 }
 
 void Node::CutNamedSlices() {
@@ -142,6 +152,14 @@ void Node::EndTurn() {
   methods_.Flush();
   if (changes_seen_ != book_.changes()) {
     changes_seen_ = book_.changes();
+    // The last lease of a removed device may have ended.
+    const std::vector<DeviceInfo>& devices = ledger_.devices();
+    if (std::any_of(devices.begin(), devices.end(), [](const DeviceInfo& device) {
+          return device.state == DeviceState::kRemoved;
+        })) {
+      OverlayChanged();
+      methods_.Flush();
+    }
     environment_.ForgetUnless([this](const ProcessId& process) {
       return book_.HasLeases(process) || arbiters_.HasSeats(process);
     });

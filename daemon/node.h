@@ -92,6 +92,8 @@ class Node {
 
  private:
   void SetDevices(std::vector<DeviceInfo> devices);
+  // Leaves removed devices out that nobody holds a part of.
+  void Unlist(std::vector<DeviceInfo>& devices) const;
   // Cuts the slices of hetd.toml that are not there yet.
   void CutNamedSlices();
 

@@ -14,10 +14,11 @@ constexpr std::array<std::pair<DeviceKind, absl::string_view>, 4> kKinds = {
      {DeviceKind::kGpu, "gpu"},
      {DeviceKind::kNpu, "npu"},
      {DeviceKind::kAccelerator, "accelerator"}}};
-constexpr std::array<std::pair<DeviceState, absl::string_view>, 3> kStates = {
+constexpr std::array<std::pair<DeviceState, absl::string_view>, 4> kStates = {
     {{DeviceState::kOk, "ok"},
      {DeviceState::kDegraded, "degraded"},
-     {DeviceState::kUnsupported, "unsupported"}}};
+     {DeviceState::kUnsupported, "unsupported"},
+     {DeviceState::kRemoved, "removed"}}};
 
 template <typename Enum, size_t N>
 absl::string_view NameOf(const std::array<std::pair<Enum, absl::string_view>, N>& table,

@@ -15,8 +15,9 @@ namespace het {
 
 enum class DeviceKind { kCpu, kGpu, kNpu, kAccelerator };
 // kOk: usable. kDegraded: seen, not usable now (`reason`). kUnsupported: seen on a bus, no driver
-// het can use (`remedy`).
-enum class DeviceState { kOk, kDegraded, kUnsupported };
+// het can use (`remedy`). kRemoved: was there, and its driver, which is well, does not report it
+// any more.
+enum class DeviceState { kOk, kDegraded, kUnsupported, kRemoved };
 
 struct DeviceInfo {
   std::string uuid;     // stable across reboots and reorderings

@@ -128,7 +128,7 @@ typedef struct het_device_info {
   const char* vendor;
   const char* name;
   const char* backend;
-  const char* state;  /* "ok", "degraded", "unsupported" */
+  const char* state;  /* "ok", "degraded", "unsupported", "removed" */
   const char* reason; /* why not ok, and what to do */
 } het_device_info;
 

@@ -234,10 +234,12 @@ echo '{"devices":[{"id":"d","name":"n","backend":"x","kind":"gpu","computeUnits"
   const auto client = hetd.Connect();
   const auto state = [&] { return (*client->ListDevices())[0].info.state; };
   ASSERT_EQ(state(), DeviceState::kOk);
+  const auto lease = client->Acquire(AcquireOf("d", 10, kMiB));  // it stays listed for that
+  ASSERT_TRUE(lease.ok()) << lease.status();
   for (int i = 0; i < (Soak() ? 3 : 1); ++i) {
     std::ofstream(flag).put('1');
     double begin = Seconds();
-    ASSERT_TRUE(Eventually([&] { return state() == DeviceState::kDegraded; }, 20'000));
+    ASSERT_TRUE(Eventually([&] { return state() == DeviceState::kRemoved; }, 20'000));
     const double gone = Seconds() - begin;
     unlink(flag.c_str());
     begin = Seconds();

@@ -94,15 +94,32 @@ TEST_F(HealthTest, CardsComeAndGo) {
   ASSERT_TRUE(Eventually([this] { return Cards().size() == 2; }, 15'000)) << "plugged in";
   EXPECT_EQ(Cards()[0].uuid, first) << "the other keeps its identity";
   Control("devices=1");
-  // What is gone stays in the list, so that somebody sees it, and cannot be used.
-  const auto usable = [this] {
-    size_t count = 0;
-    for (const DeviceInfo& card : Cards()) count += card.state == DeviceState::kOk;
-    return count;
-  };
-  ASSERT_TRUE(Eventually([&] { return usable() == 1; }, 15'000)) << "pulled out";
+  ASSERT_TRUE(Eventually([this] { return Cards().size() == 1; }, 15'000)) << "pulled out";
+  EXPECT_EQ(Cards()[0].uuid, first);
   Control("devices=2");
-  ASSERT_TRUE(Eventually([&] { return usable() == 2; }, 15'000)) << "plugged in again";
+  ASSERT_TRUE(Eventually([this] { return Cards().size() == 2; }, 15'000)) << "plugged in again";
+}
+
+TEST_F(HealthTest, ARemovedCardStaysListedAsLongAsSomebodyHoldsAPartOfIt) {
+  Control("devices=2");
+  ASSERT_TRUE(Eventually([this] { return Cards().size() == 2; }, 15'000));
+  const std::string second = Cards()[1].uuid;
+  const auto lease = client_->Acquire(AcquireOf(second, 10, 1 << 20));
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  const auto second_is = [&](DeviceState state) {
+    const auto cards = Cards();
+    return cards.size() == 2 && cards[1].uuid == second && cards[1].state == state;
+  };
+  Control("devices=1");
+  ASSERT_TRUE(Eventually([&] { return second_is(DeviceState::kRemoved); }, 15'000));
+  EXPECT_FALSE(client_->Acquire(AcquireOf(second, 10, 1 << 20)).ok());
+  Control("devices=2");
+  ASSERT_TRUE(Eventually([&] { return second_is(DeviceState::kOk); }, 15'000));
+  EXPECT_EQ(client_->ListLeases()->size(), 1u) << "the same device, and its lease";
+  Control("devices=1");
+  ASSERT_TRUE(Eventually([&] { return second_is(DeviceState::kRemoved); }, 15'000));
+  ASSERT_TRUE(client_->Release(ChangeOf(lease->front())).ok());
+  EXPECT_TRUE(Eventually([this] { return Cards().size() == 1; }, 2000)) << "with the last lease";
 }
 
 TEST_F(HealthTest, TellsWhatSensorsSayAndWhatLinksDo) {

@@ -344,6 +344,25 @@ TEST_F(NodeTest, SeesADeviceGoAndComeBackAThousandTimes) {
          slowest_back);
 }
 
+TEST_F(NodeTest, ARemovedDeviceIsListedUntilItsLastLeaseEnds) {
+  const Json lease = Ask("Acquire", AcquireOf("kept", "", {"gpu-1"}));
+  ASSERT_TRUE(Ok(lease));
+  world_.SetPresent(1, false);
+  world_.SetPresent(2, false);
+  Pass(5 * kSecond);
+  ASSERT_EQ(node_->ledger().devices().size(), 2u) << "the one that nobody holds is gone";
+  EXPECT_EQ(Device(1).uuid, "gpu-1");
+  EXPECT_EQ(Device(1).state, DeviceState::kRemoved);
+  const std::string id = lease["parameters"]["leases"][0]["id"];
+  ASSERT_TRUE(Ok(Ask("Release", {{"leases", {{{"id", id}}}}})));
+  EXPECT_EQ(node_->ledger().devices().size(), 1u);
+  world_.SetPresent(1, true);
+  world_.SetPresent(2, true);
+  Pass(30 * kSecond);
+  ASSERT_EQ(node_->ledger().devices().size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(Device(i).state, DeviceState::kOk) << i;
+}
+
 TEST_F(NodeTest, AbandonsADriverThatHangsForTenMinutes) {
   world_.SetHanging(true, /*killable=*/false);
   Pass(9 * kSecond);
