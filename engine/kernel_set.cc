@@ -40,9 +40,7 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
     for (const char* prefix : {"get_rows_", "matmul_"}) {
       kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
     }
-    if (BlockElements(type) > 1) {
-      optional.push_back(Named("matmul_", type, "_q8"));
-    }
+    optional.push_back(Named("matmul_", type, BlockElements(type) > 1 ? "_q8" : "_half"));
     if (has_library_ && type != WeightType::kF32 && type != WeightType::kF16) {
       optional.push_back(Named("dequantize_", type));
     }
@@ -148,6 +146,18 @@ void KernelSet::MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y
                 WeightBytesOf(type, n_in, n_out) + rows * (1.125 * n_in + 4 * n_out), rows});
 }
 
+bool KernelSet::HasHalf(WeightType type) const {
+  return kernels_.contains(Named("matmul_", type, "_half"));
+}
+
+void KernelSet::MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
+                           const MatmulParams& params) const {
+  const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
+  LaunchMatmul(queue, Named("matmul_", type, "_half"), {w, x, y}, params,
+               {2 * rows * n_in * n_out,
+                WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});
+}
+
 void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const {
   const double rows = params.rows, n_in = params.n_in;
   Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
@@ -166,8 +176,8 @@ void KernelSet::Dequantize(Queue queue, WeightType type, Place w, Place y,
                  {2 * rows * n_in, WeightBytesOf(type, n_in, rows) + 2 * rows * n_in, rows});
 }
 
-void KernelSet::MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
-                           uint32_t y_stride) const {
+void KernelSet::LibraryMatmul(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                              uint32_t y_stride) const {
   queue.Multiply({.type = HET_MATRIX_F16,
                   .rows = params.rows,
                   .n_in = params.n_in,

@@ -51,14 +51,18 @@ class KernelSet {
   // x is the output of Quantize. Only where HasQ8(type).
   void MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
                 const MatmulParams& params) const;
+  // x is rounded to halves. Only where HasHalf(type), and one row.
+  bool HasHalf(WeightType type) const;
+  void MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
+                  const MatmulParams& params) const;
   void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
   // y as halves. Only where HasLibrary(), as the two after it.
   void ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params, uint32_t rows) const;
   void Dequantize(Queue queue, WeightType type, Place w, Place y,
                   const DequantizeParams& params) const;
   // w and x are halves; rows of y are `y_stride` elements apart. By the library.
-  void MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
-                  uint32_t y_stride) const;
+  void LibraryMatmul(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                     uint32_t y_stride) const;
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;
   void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;

@@ -225,6 +225,10 @@ void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Pl
       panels_.Multiply(queue, product.w->type, weights_.Of(*product.w), product.y, params);
       continue;
     }
+    if (limits_.q8 && rows == 1 && kernels_.HasHalf(product.w->type)) {
+      kernels_.MatmulHalf(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
+      continue;
+    }
     if (!UsesQ8(*product.w)) {
       kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
       continue;

@@ -38,8 +38,11 @@ absl::string_view OpenClPrelude() {
 #define het_char16(...) ((char16)(__VA_ARGS__))
 #define het_uchar16(...) ((uchar16)(__VA_ARGS__))
 
-// Halves in memory, as floats: element `index`, or elements 8*index and the seven behind it.
+// Halves in memory, as floats: element `index`, that in all of eight, the one at p in the first four and the one at q in the
+// others, or elements 8*index and the seven behind it.
 #define het_load_half(pointer, index) het_load_half_((HET_GLOBAL const ushort*)(pointer) + (index))
+#define het_load_half_to8(pointer, index) het_load_half_to8_((HET_GLOBAL const ushort*)(pointer) + (index))
+#define het_load_halves_to8(p, q) het_load_halves_to8_((HET_GLOBAL const ushort*)(p), (HET_GLOBAL const ushort*)(q))
 #define het_load_half8(pointer, index) \
   het_load_half8_((HET_GLOBAL const ushort*)(pointer) + 8 * (index))
 #if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtph2ps256)
@@ -48,12 +51,22 @@ HET_DEVICE float het_load_half_(HET_GLOBAL const ushort* p) {
   const float4 four = __builtin_ia32_vcvtph2ps((short8)((short)*p, 0, 0, 0, 0, 0, 0, 0));
   return four.x;
 }
+HET_DEVICE float8 het_load_half_to8_(HET_GLOBAL const ushort* p) {
+  return __builtin_ia32_vcvtph2ps256((short8)((short)*p));
+}
+HET_DEVICE float8 het_load_halves_to8_(HET_GLOBAL const ushort* p, HET_GLOBAL const ushort* q) {
+  return __builtin_ia32_vcvtph2ps256((short8)((short4)((short)*p), (short4)((short)*q)));
+}
 HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
   return __builtin_ia32_vcvtph2ps256(as_short8(vload8(0, p)));
 }
 #else
 HET_DEVICE float het_load_half_(HET_GLOBAL const ushort* p) {
   return vload_half(0, (HET_GLOBAL const half*)p);
+}
+HET_DEVICE float8 het_load_half_to8_(HET_GLOBAL const ushort* p) { return (float8)(het_load_half_(p)); }
+HET_DEVICE float8 het_load_halves_to8_(HET_GLOBAL const ushort* p, HET_GLOBAL const ushort* q) {
+  return (float8)((float4)(het_load_half_(p)), (float4)(het_load_half_(q)));
 }
 HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
   return vload_half8(0, (HET_GLOBAL const half*)p);
@@ -79,24 +92,22 @@ HET_DEVICE int8 het_dot2(short16 a, short16 b) {
 }
 #endif
 
-// The sums of four neighbouring products of bytes, unsigned a (at most 127) by signed b.
+// The sums of two neighbouring products of bytes, unsigned a (at most 127) by signed b; and of four.
 #if defined(__AVX2__) && __has_builtin(__builtin_ia32_pmaddubsw256)
 typedef char het_char32_ __attribute__((ext_vector_type(32)));
-HET_DEVICE int8 het_dot4(uint8 a, int8 b) {
-  const short16 two =
-      __builtin_ia32_pmaddubsw256(__builtin_astype(a, het_char32_), __builtin_astype(b, het_char32_));
-  return __builtin_ia32_pmaddwd256(two, (short16)(1));
+HET_DEVICE short16 het_dot2_bytes(uint8 a, int8 b) {
+  return __builtin_ia32_pmaddubsw256(__builtin_astype(a, het_char32_), __builtin_astype(b, het_char32_));
 }
 #else
-HET_DEVICE int4 het_dot4_half_(uchar16 a, char16 b) {
-  return convert_int4(a.s048c) * convert_int4(b.s048c) + convert_int4(a.s159d) * convert_int4(b.s159d) +
-         convert_int4(a.s26ae) * convert_int4(b.s26ae) + convert_int4(a.s37bf) * convert_int4(b.s37bf);
+HET_DEVICE short8 het_dot2_half_(uchar16 a, char16 b) {
+  return convert_short8(a.even) * convert_short8(b.even) + convert_short8(a.odd) * convert_short8(b.odd);
 }
-HET_DEVICE int8 het_dot4(uint8 a, int8 b) {
-  return (int8)(het_dot4_half_(as_uchar16(a.lo), as_char16(b.lo)),
-                het_dot4_half_(as_uchar16(a.hi), as_char16(b.hi)));
+HET_DEVICE short16 het_dot2_bytes(uint8 a, int8 b) {
+  return (short16)(het_dot2_half_(as_uchar16(a.lo), as_char16(b.lo)),
+                   het_dot2_half_(as_uchar16(a.hi), as_char16(b.hi)));
 }
 #endif
+HET_DEVICE int8 het_dot4(uint8 a, int8 b) { return het_dot2(het_dot2_bytes(a, b), (short16)(1)); }
 #line 1
 )CL";
   return absl::string_view(kText, sizeof(kText) - 1);

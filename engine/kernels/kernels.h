@@ -50,7 +50,9 @@ struct RmsNormParams {
 // accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in is a multiple of the
 // type's block. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
 // by arithmetic: one kernel name, the implementation chooses. matmul_TYPE_q8 (of the quantised
-// types): the same with x quantised by quantize_q8 (buffer x holds its output).
+// types): the same with x quantised by quantize_q8 (buffer x holds its output). matmul_f16_half and
+// matmul_bf16_half, native only, rows == 1: the same with x rounded to halves on the way, after a
+// multiplication by a power of two that keeps the largest in their range.
 struct MatmulParams {
   uint32_t rows, n_in, n_out, accumulate;
 };

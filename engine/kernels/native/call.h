@@ -42,6 +42,7 @@ enum class ScratchUse {
   kWeightScales,
   kRowScales,
   kRowSums,
+  kHalves,
   kPartials,
   kQueries,
   kOutputs,

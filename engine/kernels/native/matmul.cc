@@ -57,13 +57,18 @@ void PackedGroups(const MatmulCall& m, WeightType type, const MatmulCut& cut, Gr
   if (last_tile != 0) Packed(m, type, cut, last, last + 1, 0, last_tile);
 }
 
-void Matmul(const het_native_call* call, WeightType type, bool q8) {
+enum class Activations { kF32, kQ8, kHalf };
+
+void Matmul(const het_native_call* call, WeightType type,
+            Activations activations = Activations::kF32) {
   const auto& params = ParamsOf<MatmulParams>(call);
+  const bool q8 = activations == Activations::kQ8;
   MatmulCall m{};
   m.w = Buffer<const uint8_t>(call, 0);
   m.x = q8 ? nullptr : Buffer<const float>(call, 1);
   m.x_q8 = q8 ? Buffer<const uint8_t>(call, 1) : nullptr;
   m.y = Buffer<float>(call, 2);
+  m.half = activations == Activations::kHalf;
   m.rows = params.rows;
   m.n_in = params.n_in;
   m.n_out = params.n_out;
@@ -84,18 +89,24 @@ void Matmul(const het_native_call* call, WeightType type, bool q8) {
 
 }  // namespace
 
-void MatmulF32(const het_native_call* call) { Matmul(call, WeightType::kF32, false); }
-void MatmulF16(const het_native_call* call) { Matmul(call, WeightType::kF16, false); }
-void MatmulBF16(const het_native_call* call) { Matmul(call, WeightType::kBF16, false); }
-void MatmulQ80(const het_native_call* call) { Matmul(call, WeightType::kQ8_0, false); }
-void MatmulQ40(const het_native_call* call) { Matmul(call, WeightType::kQ4_0, false); }
-void MatmulQ4K(const het_native_call* call) { Matmul(call, WeightType::kQ4_K, false); }
-void MatmulQ5K(const het_native_call* call) { Matmul(call, WeightType::kQ5_K, false); }
-void MatmulQ6K(const het_native_call* call) { Matmul(call, WeightType::kQ6_K, false); }
-void MatmulQ80Q8(const het_native_call* call) { Matmul(call, WeightType::kQ8_0, true); }
-void MatmulQ40Q8(const het_native_call* call) { Matmul(call, WeightType::kQ4_0, true); }
-void MatmulQ4KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ4_K, true); }
-void MatmulQ5KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ5_K, true); }
-void MatmulQ6KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ6_K, true); }
+void MatmulF32(const het_native_call* call) { Matmul(call, WeightType::kF32); }
+void MatmulF16(const het_native_call* call) { Matmul(call, WeightType::kF16); }
+void MatmulBF16(const het_native_call* call) { Matmul(call, WeightType::kBF16); }
+void MatmulQ80(const het_native_call* call) { Matmul(call, WeightType::kQ8_0); }
+void MatmulQ40(const het_native_call* call) { Matmul(call, WeightType::kQ4_0); }
+void MatmulQ4K(const het_native_call* call) { Matmul(call, WeightType::kQ4_K); }
+void MatmulQ5K(const het_native_call* call) { Matmul(call, WeightType::kQ5_K); }
+void MatmulQ6K(const het_native_call* call) { Matmul(call, WeightType::kQ6_K); }
+void MatmulF16Half(const het_native_call* call) {
+  Matmul(call, WeightType::kF16, Activations::kHalf);
+}
+void MatmulBF16Half(const het_native_call* call) {
+  Matmul(call, WeightType::kBF16, Activations::kHalf);
+}
+void MatmulQ80Q8(const het_native_call* call) { Matmul(call, WeightType::kQ8_0, Activations::kQ8); }
+void MatmulQ40Q8(const het_native_call* call) { Matmul(call, WeightType::kQ4_0, Activations::kQ8); }
+void MatmulQ4KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ4_K, Activations::kQ8); }
+void MatmulQ5KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ5_K, Activations::kQ8); }
+void MatmulQ6KQ8(const het_native_call* call) { Matmul(call, WeightType::kQ6_K, Activations::kQ8); }
 
 }  // namespace hetllm::native

@@ -17,6 +17,7 @@ struct MatmulCall {
   const uint8_t* w;
   const float* x;       // float32 activations, or
   const uint8_t* x_q8;  // rows of Q8RowBytes(n_in)
+  bool half;            // x is to be rounded to halves; one row
   float* y;
   size_t rows, n_in, n_out;
   bool accumulate;

@@ -185,9 +185,9 @@ constexpr size_t kFewTile = 8;  // rows of x that share one pass over a weight r
 constexpr size_t kFewTile = 4;
 #endif
 constexpr size_t kAhead = 2048;  // bytes that the weights are fetched before they are used
-// Where the work per byte leaves the hardware's prefetcher idle; Q8_0 keeps it busy.
-template <WeightType kType>
-constexpr bool kFetches = kType != WeightType::kQ8_0;
+// Where the work per byte leaves the hardware's prefetcher idle; one row of Q8_0 keeps it busy.
+template <WeightType kType, size_t kRows>
+constexpr bool kFetches = kType != WeightType::kQ8_0 || kRows > 1;
 
 // out[r * stride] = x[r] . w, or += of it, for kRows rows of x.
 template <WeightType kType, size_t kRows>
@@ -206,7 +206,7 @@ HWY_INLINE void Dots(const uint8_t* w, const RowQ8* x, size_t blocks, bool accum
   const __m256i twice_high = _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7);
   size_t b = 0;
   for (; b + kGroup <= blocks; b += kGroup, w += kGroupBytes<kType>) {
-    if constexpr (kFetches<kType>) {
+    if constexpr (kFetches<kType, kRows>) {
       HETLLM_UNROLL for (size_t line = 0; line < kGroupBytes<kType>; line += 64)
           hwy::Prefetch(w + kAhead + line);
     }

@@ -5,6 +5,9 @@
 // them, so that an expanded weight is used four times and an element of x twice; more rows of
 // x find the two weight rows in the cache. An output is the sum of the lanes of few accumulators
 // and does not depend on the cut of the grid, nor on the number of rows beyond one.
+#include <cmath>
+#include <limits>
+
 #include "engine/kernels/native/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -30,12 +33,18 @@ HWY_INLINE size_t FetchAhead(size_t row_bytes) {
   return row_bytes <= kLongRow ? 2 * row_bytes : 1024;
 }
 
+// Eight elements of x, float or half.
+HWY_INLINE hn::Vec<D8> LoadX(const float* x) { return hn::LoadU(D8(), x); }
+HWY_INLINE hn::Vec<D8> LoadX(const uint16_t* x) {
+  return LoadHalves(D8(), reinterpret_cast<const uint8_t*>(x));
+}
+
 // x . w for a weight row of a plain type, as a vector of which the caller takes the sum; returns
 // the elements done. Nothing is fetched ahead: one stream per thread is what the hardware's
 // prefetcher is best at, and requests of our own halve the rate on Zen 4. Vectors of eight reach
 // the rate of a plain read there, those of sixteen three quarters of it.
-template <WeightType kType>
-HWY_INLINE size_t DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in,
+template <WeightType kType, typename X>
+HWY_INLINE size_t DotPlain(const uint8_t* w, const X* HWY_RESTRICT x, size_t n_in,
                            hn::Vec<D8>& sum) {
   const D8 d8;
   const size_t lanes = hn::Lanes(d8), bytes = BytesOf<kType>(lanes);
@@ -45,16 +54,43 @@ HWY_INLINE size_t DotPlain(const uint8_t* w, const float* HWY_RESTRICT x, size_t
   size_t i = 0;
   for (; i + kSteps * lanes <= n_in; i += kSteps * lanes, w += kSteps * bytes) {
     HETLLM_UNROLL for (size_t step = 0; step < kSteps; ++step) {
-      sums[step] = hn::MulAdd(LoadPlain<kType>(d8, w + step * bytes),
-                              hn::LoadU(d8, x + i + step * lanes), sums[step]);
+      sums[step] = hn::MulAdd(LoadPlain<kType>(d8, w + step * bytes), LoadX(x + i + step * lanes),
+                              sums[step]);
     }
   }
   for (; i + lanes <= n_in; i += lanes, w += bytes)
-    sums[0] = hn::MulAdd(LoadPlain<kType>(d8, w), hn::LoadU(d8, x + i), sums[0]);
+    sums[0] = hn::MulAdd(LoadPlain<kType>(d8, w), LoadX(x + i), sums[0]);
   for (size_t half = kSteps / 2; half > 0; half /= 2) {
     for (size_t step = 0; step < half; ++step) sums[step] = hn::Add(sums[step], sums[step + half]);
   }
   sum = sums[0];
+  return i;
+}
+
+// An x of this many bytes shares the L1 cache badly with the weights that stream through it: it is
+// read once for several weight rows then. A shorter one is read again for each, since few long
+// streams are what the prefetcher likes.
+constexpr size_t kLongX = 16384;
+constexpr size_t kRowsOfLongX = 6;
+
+// sums[j] = x . w[j], as vectors, for kRows weight rows behind each other; returns the elements
+// done. The order of a row's sums does not depend on kRows.
+template <WeightType kType, size_t kRows>
+HWY_INLINE size_t DotPlainRows(const uint8_t* w, const float* HWY_RESTRICT x, size_t n_in,
+                               hn::Vec<D8> (&sums)[kRows]) {
+  const D8 d8;
+  const size_t lanes = hn::Lanes(d8), bytes = BytesOf<kType>(lanes), row = BytesOf<kType>(n_in);
+  hn::Vec<D8> odd[kRows];
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) sums[r] = odd[r] = hn::Zero(d8);
+  size_t i = 0;
+  for (; i + 2 * lanes <= n_in; i += 2 * lanes, w += 2 * bytes) {
+    const auto x0 = hn::LoadU(d8, x + i), x1 = hn::LoadU(d8, x + i + lanes);
+    HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) {
+      sums[r] = hn::MulAdd(LoadPlain<kType>(d8, w + r * row), x0, sums[r]);
+      odd[r] = hn::MulAdd(LoadPlain<kType>(d8, w + r * row + bytes), x1, odd[r]);
+    }
+  }
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], odd[r]);
   return i;
 }
 
@@ -113,17 +149,68 @@ HWY_INLINE void DotBlocks(const uint8_t* w0, const uint8_t* w1, const float* HWY
   }
 }
 
+// Output o from the vector of its first `done` products, which were multiplied by 1 / unit.
+template <WeightType kType>
+HWY_INLINE void FinishPlain(const MatmulCall& m, size_t o, hn::Vec<D8> part, size_t done,
+                            float unit = 1.0f) {
+  float sum = hn::GetLane(hn::SumOfLanes(D8(), part)) * unit;
+  if (done < m.n_in) sum += TailDot<kType>(m.w + o * BytesOf<kType>(m.n_in), m.x, done, m.n_in);
+  m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+}
+
+template <WeightType kType, size_t kRows>
+HWY_INLINE void OutputsOfLongX(const MatmulCall& m, size_t o) {
+  hn::Vec<D8> sums[kRows];
+  const size_t done =
+      DotPlainRows<kType, kRows>(m.w + o * BytesOf<kType>(m.n_in), m.x, m.n_in, sums);
+  HETLLM_UNROLL for (size_t r = 0; r < kRows; ++r) FinishPlain<kType>(m, o + r, sums[r], done);
+}
+
 template <WeightType kType>
 void OnePlainRow(const MatmulCall& m, size_t begin, size_t end) {
-  const D8 d8;
-  const size_t row_bytes = BytesOf<kType>(m.n_in);
-  for (size_t o = begin; o < end; ++o) {
-    const uint8_t* w = m.w + o * row_bytes;
+  size_t o = begin;
+  if (m.n_in * sizeof(float) >= kLongX) {
+    for (; o + kRowsOfLongX <= end; o += kRowsOfLongX) OutputsOfLongX<kType, kRowsOfLongX>(m, o);
+    for (; o < end; ++o) OutputsOfLongX<kType, 1>(m, o);
+  }
+  for (; o < end; ++o) {
     hn::Vec<D8> part;
-    const size_t done = DotPlain<kType>(w, m.x, m.n_in, part);
-    float sum = hn::GetLane(hn::SumOfLanes(d8, part));
-    if (done < m.n_in) sum += TailDot<kType>(w, m.x, done, m.n_in);
-    m.y[o] = m.accumulate ? m.y[o] + sum : sum;
+    const size_t done = DotPlain<kType>(m.w + o * BytesOf<kType>(m.n_in), m.x, m.n_in, part);
+    FinishPlain<kType>(m, o, part, done);
+  }
+}
+
+// Halves of x, times a power of two that brings the largest to [2^14, 2^15): none overflows, and
+// what is lost below is nothing beside it. Returns what the products are to be multiplied by.
+HWY_INLINE float RoundToHalves(const float* HWY_RESTRICT x, size_t n, uint16_t* HWY_RESTRICT out) {
+  const D8 d8;
+  const hn::Rebind<hwy::float16_t, D8> dh;
+  const hn::Rebind<uint16_t, D8> du;
+  const size_t lanes = hn::Lanes(d8), whole = n / lanes * lanes;
+  auto largest = hn::Zero(d8);
+  for (size_t i = 0; i < whole; i += lanes)
+    largest = hn::Max(largest, hn::Abs(hn::LoadU(d8, x + i)));
+  const float most = hn::GetLane(hn::MaxOfLanes(d8, largest));
+  int exponent = 15;
+  if (most > 0 && most <= std::numeric_limits<float>::max()) std::frexp(most, &exponent);
+  exponent = std::max(exponent, -100);
+  const auto times = hn::Set(d8, std::ldexp(1.0f, 15 - exponent));
+  for (size_t i = 0; i < whole; i += lanes) {
+    const auto half = hn::DemoteTo(dh, hn::Mul(hn::LoadU(d8, x + i), times));
+    hn::StoreU(hn::BitCast(du, half), du, out + i);
+  }
+  return std::ldexp(1.0f, exponent - 15);
+}
+
+// With x in halves both fit the L1 cache, and one stream of weights stays one.
+template <WeightType kType>
+void OneRowOfHalves(const MatmulCall& m, size_t begin, size_t end) {
+  auto* x = Scratch<uint16_t>(ScratchUse::kHalves, m.n_in);
+  const float unit = RoundToHalves(m.x, m.n_in, x);
+  for (size_t o = begin; o < end; ++o) {
+    hn::Vec<D8> part;
+    const size_t done = DotPlain<kType>(m.w + o * BytesOf<kType>(m.n_in), x, m.n_in, part);
+    FinishPlain<kType>(m, o, part, done, unit);
   }
 }
 
@@ -244,6 +331,7 @@ template <WeightType kType>
 void FewRows(const MatmulCall& m, size_t begin, size_t end) {
   if (m.rows == 1) {
     if constexpr (kPlain<kType>) {
+      if (m.half) return OneRowOfHalves<kType>(m, begin, end);
       OnePlainRow<kType>(m, begin, end);
     } else {
       OneRowOfBlocks<kType>(m, begin, end);

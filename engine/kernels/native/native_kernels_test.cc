@@ -227,6 +227,57 @@ TEST_P(NativeKernels, MatmulTakesAnyLengthOfPlainRows) {
   }
 }
 
+// From 16 KiB of x on, six weight rows share it.
+TEST_P(NativeKernels, MatmulOfLongRowsIsExactAndDoesNotDependOnTheCut) {
+  for (const WeightType type : kPlainTypes) {
+    const uint32_t n_in = 4113, n_out = 53;
+    CheckMatmul({type, false, 1, n_in, n_out, 1, 2});
+    Random random(7);
+    const Weights w = MakeWeights(type, n_out, n_in, random);
+    const std::vector<float> x = random.Normals(n_in), y0(n_out, 1.0f);
+    const std::vector<float> whole =
+        RunMatmul({type, false, 1, n_in, n_out, 1, 1}, w, x.data(), y0);
+    for (const uint64_t pieces : {2u, 3u, 1000u})
+      EXPECT_EQ(whole, RunMatmul({type, false, 1, n_in, n_out, 1, pieces}, w, x.data(), y0));
+  }
+}
+
+TEST_P(NativeKernels, MatmulWithHalvesKeepsTenBitsAtAnyMagnitude) {
+  for (const WeightType type : {WeightType::kF16, WeightType::kBF16}) {
+    for (const uint32_t n_in : {1u, 8u, 77u, 2048u, 5637u}) {
+      for (const float magnitude : {0.0f, 1.0f, 1e6f, 1e30f, 1e-30f}) {
+        Random random(n_in);
+        const uint32_t n_out = 35;
+        const Weights w = MakeWeights(type, n_out, n_in, random);
+        std::vector<float> x = random.Normals(n_in);
+        for (float& value : x) value *= magnitude;
+        const MatmulParams params{1, n_in, n_out, 0};
+        const std::string name = MatmulName(type, false) + "_half";
+        const auto run = [&](uint64_t pieces) {
+          std::vector<float> y(n_out);
+          Launch(name, params, NativeGrid(params, name),
+                 {const_cast<uint8_t*>(w.bytes.data()), x.data(), y.data()}, pieces);
+          return y;
+        };
+        const std::vector<float> y = run(1);
+        EXPECT_EQ(y, run(1000));
+        double error = 0, norm = 1e-45;
+        for (uint32_t o = 0; o < n_out; ++o) {
+          double sum = 0, terms = 0;
+          for (uint32_t i = 0; i < n_in; ++i) {
+            const double term = double{x[i]} * w.values[size_t{o} * n_in + i];
+            sum += term;
+            terms += std::abs(term);
+          }
+          error = std::max(error, std::abs(y[o] - sum));
+          norm = std::max(norm, terms);
+        }
+        EXPECT_LE(error, norm / 1024) << name << " n_in " << n_in << " magnitude " << magnitude;
+      }
+    }
+  }
+}
+
 TEST_P(NativeKernels, MatmulDoesNotDependOnTheCut) {
   for (const auto& [type, q8] : TypesAndActivations()) {
     for (const uint32_t rows : {1u, 4u, 100u}) {

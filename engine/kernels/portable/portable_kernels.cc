@@ -8,8 +8,8 @@ namespace portable {
 
 // From the .cl files of this folder.
 extern const char text_attention[], text_dequantize[], text_elementwise[], text_formats[],
-    text_get_rows[], text_matmul[], text_matmul_q8[], text_matmul_simt[], text_matmul_wide[],
-    text_params[], text_rows[];
+    text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[],
+    text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[], text_params[], text_rows[];
 
 }  // namespace portable
 
@@ -34,20 +34,27 @@ void AppendFor(const char* format, std::initializer_list<const char*> texts, std
   source += "#undef FORMAT\n";
 }
 
+// One text for devices whose items are SIMD threads, and one for the others.
+void AppendForItems(const char* format, const char* wide, const char* simt, std::string& source) {
+  source += "#if HET_WIDE_ITEMS\n";
+  AppendFor(format, {wide}, source);
+  source += "#else\n";
+  AppendFor(format, {simt}, source);
+  source += "#endif\n";
+}
+
 std::string Compose() {
   using namespace portable;  // NOLINT(google-build-using-namespace): the texts of this folder
   std::string source = text_params;
   source += text_formats;
   for (const char* format : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"}) {
-    source += "#if HET_WIDE_ITEMS\n";
-    AppendFor(format, {text_matmul_wide}, source);
-    source += "#else\n";
-    AppendFor(format, {text_matmul_simt}, source);
-    source += "#endif\n";
+    AppendForItems(format, text_matmul_wide, text_matmul_simt, source);
     AppendFor(format, {text_matmul, text_get_rows}, source);
   }
-  for (const char* format : {"q8_0", "q4_0", "q4_k", "q5_k", "q6_k"})
-    AppendFor(format, {text_matmul_q8}, source);
+  for (const char* format : {"q8_0", "q4_k", "q5_k", "q6_k"}) {
+    AppendForItems(format, text_matmul_q8_wide, text_matmul_q8_simt, source);
+  }
+  AppendForItems("q4_0", text_matmul_q4_0_wide, text_matmul_q8_simt, source);
   for (const char* format : {"bf16", "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"})
     AppendFor(format, {text_dequantize}, source);
   source += text_rows;

@@ -1,11 +1,11 @@
-// y = x * W^T with x quantised by quantize_q8: 8-bit products, summed as integers within a block of 32 columns.
+// y = x * W^T with x quantised by quantize_q8, where an item is one of many (HET_WIDE_ITEMS is 0): 8-bit products, summed as
+// integers within a block of 32 columns.
 //
 // Row r of x: n_in/32 float scales, then n_in int8. Instantiated once per FORMAT of W.
 
 #ifndef HETLLM_Q8_COMMON
 #define HETLLM_Q8_COMMON
 #define X_ROW_BYTES(n) ((n) / 32 * 4 + (n))
-#define CHUNK_BLOCKS 512  // blocks whose corrections are kept
 
 // LOAD_<format>(row, b) declares block b of a row of W, its scale and `less`; the product with the 32 int8 at x is then
 // scale * DOT_<format>(x), as eight sums, `less` times the sum of x too large where OFFSET_<format> is 1.
@@ -86,65 +86,8 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
   HET_GLOBAL float* y = HET_PTR(float, 2);
   const uint n_in = p.n_in, n_out = p.n_out, rows = p.rows, blocks = n_in / 32;
   const uint x_bytes = X_ROW_BYTES(n_in);
-#if HET_WIDE_ITEMS
-  // The corrections for the offset are the same for all outputs: computed once per four rows and chunk.
-  HET_LOCAL_ARRAY float corrections[4 * CHUNK_BLOCKS];
-  const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS);
-  const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
-  if (het_local_id(0) != 0) return;
-  for (uint r0 = het_group_id(1) * TILE_ROWS; r0 < row_end; r0 += 4) {
-    const uint count = min(4u, row_end - r0);
-    // Rows that are not there are the last one again, and not stored.
-    const uint r1 = min(r0 + 1, row_end - 1), r2 = min(r0 + 2, row_end - 1), r3 = min(r0 + 3, row_end - 1);
-    for (uint first = 0; first < blocks; first += CHUNK_BLOCKS) {
-      const uint n = min((uint)CHUNK_BLOCKS, blocks - first);
-      const bool add = p.accumulate != 0 || first > 0;
-      if (PASTE(OFFSET, FORMAT) != 0) {
-        for (uint i = 0; i < count; ++i) {
-          for (uint b = 0; b < n; ++b)
-            corrections[i * CHUNK_BLOCKS + b] =
-                -SCALES(r0 + i)[first + b] * (float)sum_q8(BYTES(r0 + i) + (first + b) * 32);
-        }
-      }
-      for (uint o = begin; o < end; ++o) {
-        Row row = weights + o * PASTE(ROW_BYTES, FORMAT)(n_in) + PASTE(ROW_BYTES, FORMAT)(first * 32);
-        float8 s0 = het_float8(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        float c0 = 0, c1 = 0, c2 = 0, c3 = 0;
-        HET_GLOBAL const float *d0 = SCALES(r0) + first, *d1 = SCALES(r1) + first,
-                               *d2 = SCALES(r2) + first, *d3 = SCALES(r3) + first;
-        HET_GLOBAL const char *q0 = BYTES(r0) + first * 32, *q1 = BYTES(r1) + first * 32,
-                              *q2 = BYTES(r2) + first * 32, *q3 = BYTES(r3) + first * 32;
-        if (count == 1) {
-          for (uint b = 0; b < n; ++b) {
-            PASTE(LOAD, FORMAT)(row, b);
-            s0 += convert_float8(PASTE(DOT, FORMAT)(q0 + b * 32)) * (scale * d0[b]);
-            if (PASTE(OFFSET, FORMAT) != 0) c0 += less * corrections[b];
-          }
-        } else {
-          for (uint b = 0; b < n; ++b) {
-            PASTE(LOAD, FORMAT)(row, b);
-            s0 += convert_float8(PASTE(DOT, FORMAT)(q0 + b * 32)) * (scale * d0[b]);
-            s1 += convert_float8(PASTE(DOT, FORMAT)(q1 + b * 32)) * (scale * d1[b]);
-            s2 += convert_float8(PASTE(DOT, FORMAT)(q2 + b * 32)) * (scale * d2[b]);
-            s3 += convert_float8(PASTE(DOT, FORMAT)(q3 + b * 32)) * (scale * d3[b]);
-            if (PASTE(OFFSET, FORMAT) != 0) {
-              c0 += less * corrections[b];
-              c1 += less * corrections[CHUNK_BLOCKS + b];
-              c2 += less * corrections[2 * CHUNK_BLOCKS + b];
-              c3 += less * corrections[3 * CHUNK_BLOCKS + b];
-            }
-          }
-        }
-        PUT(r0, total(s0) + c0)
-        if (count > 1) PUT(r1, total(s1) + c1)
-        if (count > 2) PUT(r2, total(s2) + c2)
-        if (count > 3) PUT(r3, total(s3) + c3)
-      }
-    }
-  }
-#else
-  // Two items share an output: they take turns at the rows.
   const bool add = p.accumulate != 0;
+  // Two items share an output: they take turns at the rows.
   const uint o = het_group_id(0) * FEW_OUTPUTS + het_local_id(0) % FEW_OUTPUTS;
   const uint row_end = min(rows, (het_group_id(1) + 1) * TILE_ROWS);
   if (o >= n_out) return;
@@ -163,7 +106,6 @@ HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matmul, FORMAT), q8)(HET_BUFFER(0
     const float sum = total(sums) + correction;
     PUT(r, sum)
   }
-#endif
 }
 #undef SCALES
 #undef BYTES
