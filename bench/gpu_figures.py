@@ -110,7 +110,8 @@ def variant(folder, option, phase):
         return ""
     base = json_of(folder, os.path.basename(sorted(glob.glob(os.path.join(folder, "engine-*.txt")), key=os.path.getmtime)[0])[:-4])
     rates = [(run["configurations"][0][phase] or {}).get("median", 0) for run in (base, other) if run]
-    return f"{rates[0]:.0f} tokens/s, {rates[1]:.0f} with --{option.replace("chunk-", "chunk ")}" if len(rates) == 2 else ""
+    said = option.replace("chunk-", "chunk ")
+    return f"{rates[0]:.0f} tokens/s, {rates[1]:.0f} with --{said}" if len(rates) == 2 else ""
 
 
 def torch(folder, key):

@@ -73,7 +73,7 @@ void HalfPanels::Load(KernelSet::Queue queue, Place x, uint32_t rows, uint32_t n
 void HalfPanels::Multiply(KernelSet::Queue queue, WeightType type, Place w, Place y,
                           const MatmulParams& params) const {
   if (type == WeightType::kF16) {
-    kernels_.MatmulHalf(queue, w, activations_.At(), y, params, params.n_out);
+    kernels_.LibraryMatmul(queue, w, activations_.At(), y, params, params.n_out);
     return;
   }
   const uint64_t fits = panel_.bytes() / (params.n_in * kHalf) / kLeastRows * kLeastRows;
@@ -82,8 +82,8 @@ void HalfPanels::Multiply(KernelSet::Queue queue, WeightType type, Place w, Plac
     const uint32_t count = std::min(most, params.n_out - from);
     const uint64_t at = uint64_t{params.n_in} / BlockElements(type) * BlockBytes(type) * from;
     kernels_.Dequantize(queue, type, w + at, panel_.At(), {count, params.n_in});
-    kernels_.MatmulHalf(queue, panel_.At(), activations_.At(), y + uint64_t{4} * from,
-                        {params.rows, params.n_in, count, params.accumulate}, params.n_out);
+    kernels_.LibraryMatmul(queue, panel_.At(), activations_.At(), y + uint64_t{4} * from,
+                           {params.rows, params.n_in, count, params.accumulate}, params.n_out);
   }
 }
 

@@ -176,8 +176,8 @@ void KernelSet::Dequantize(Queue queue, WeightType type, Place w, Place y,
                  {2 * rows * n_in, WeightBytesOf(type, n_in, rows) + 2 * rows * n_in, rows});
 }
 
-void KernelSet::MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
-                           uint32_t y_stride) const {
+void KernelSet::LibraryMatmul(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                              uint32_t y_stride) const {
   queue.Multiply({.type = HET_MATRIX_F16,
                   .rows = params.rows,
                   .n_in = params.n_in,

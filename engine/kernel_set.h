@@ -61,8 +61,8 @@ class KernelSet {
   void Dequantize(Queue queue, WeightType type, Place w, Place y,
                   const DequantizeParams& params) const;
   // w and x are halves; rows of y are `y_stride` elements apart. By the library.
-  void MatmulHalf(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
-                  uint32_t y_stride) const;
+  void LibraryMatmul(Queue queue, Place w, Place x, Place y, const MatmulParams& params,
+                     uint32_t y_stride) const;
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;
   void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;

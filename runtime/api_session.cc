@@ -226,19 +226,18 @@ het_status het_lease_get_info(const het_lease* lease, het_lease_info* info) {
 het_status het_lease_capabilities(het_lease* lease, uint32_t* capabilities) {
   return Guard([&]() -> absl::Status {
     // The bits of the C ABI are the contract's.
-    static_assert(int{HET_CAN_RUN_NATIVE} == int{kRunsNative} &&
-                  int{HET_CAN_RUN_PORTABLE} == int{kRunsPortable} &&
-                  int{HET_CAN_HOST_ADDRESS} == int{kHostAddressable} &&
-                  int{HET_CAN_WRAP_HOST} == int{kWrapsHostMemory} &&
-                  int{HET_CAN_NATIVE_HANDLES} == int{kNativeHandles} &&
-                  int{HET_HAS_VIRTUAL_TIME} == int{kVirtualTime} &&
-                  int{HET_HAS_NO_DATA} == int{kNoData} &&
-                  int{HET_CAN_COPY_PEERS} == int{kPeerCopies} &&
-                  int{HET_HAS_POOL_MEMORY} == int{kPoolMemory} &&
-                  int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices} &&
-                  int{HET_CAN_RUN_GRAPHS} == int{kRunsGraphs} &&
-                  int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn} &&
-                  int{HET_CAN_REPLAY} == int{kReplaysWork});
+    static_assert(
+        int{HET_CAN_RUN_NATIVE} == int{kRunsNative} &&
+        int{HET_CAN_RUN_PORTABLE} == int{kRunsPortable} &&
+        int{HET_CAN_HOST_ADDRESS} == int{kHostAddressable} &&
+        int{HET_CAN_WRAP_HOST} == int{kWrapsHostMemory} &&
+        int{HET_CAN_NATIVE_HANDLES} == int{kNativeHandles} &&
+        int{HET_HAS_VIRTUAL_TIME} == int{kVirtualTime} && int{HET_HAS_NO_DATA} == int{kNoData} &&
+        int{HET_CAN_COPY_PEERS} == int{kPeerCopies} &&
+        int{HET_HAS_POOL_MEMORY} == int{kPoolMemory} &&
+        int{HET_CAN_MULTIPLY_MATRICES} == int{kMultipliesMatrices} &&
+        int{HET_CAN_RUN_GRAPHS} == int{kRunsGraphs} &&
+        int{HET_CAN_RUN_BUILT_IN} == int{kRunsBuiltIn} && int{HET_CAN_REPLAY} == int{kReplaysWork});
     HET_ASSIGN_OR_RETURN(LeaseHandle * handle, FromC<LeaseHandle>(lease));
     if (capabilities == nullptr) return NullOutput("capabilities");
     HET_ASSIGN_OR_RETURN(const Device* device, handle->device());

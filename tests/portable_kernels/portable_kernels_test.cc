@@ -229,9 +229,9 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
   for (const Format& format : reference::kFormats) {
     if (format.elements == 1) continue;
     const uint32_t block = std::max(64u, format.elements);
-    for (const Shape& shape : {Shape{1, block, 3}, Shape{3, 2048, 70},
-                               Shape{9, 3 * format.elements, 33}, Shape{133, block, 34},
-                               Shape{5, 65 * 256, 3}}) {
+    for (const Shape& shape :
+         {Shape{1, block, 3}, Shape{3, 2048, 70}, Shape{9, 3 * format.elements, 33},
+          Shape{133, block, 34}, Shape{5, 65 * 256, 3}}) {
       const Weights w = MakeWeights(format, size_t{shape.n_out} * shape.n_in);
       std::vector<float> x = Normals(size_t{shape.rows} * shape.n_in);
       std::fill_n(x.begin(), 32, 0.0f);  // a block of zeros
