@@ -123,7 +123,7 @@ for backend in cuda hip level_zero; do
   [ -x "$root/bench/parts" ] && part 40 parts "$root/bench/parts" --backend "$backend" --json && { show parts 30; break; }
 done
 
-title "engine, each GPU alone: synthetic weights, $prompt tokens of prompt, $generated generated, batch 1"
+title "engine, each GPU alone: synthetic weights, q8 activations, $prompt tokens of prompt, $generated generated, batch 1"
 for model in "${models[@]}"; do
   name="${model%% *}"
   # shellcheck disable=SC2086
@@ -131,7 +131,7 @@ for model in "${models[@]}"; do
   part 10 "info-$name" "$root/bin/hetllm" info -m "$work/$name.gguf" -o json
   for gpu in "${found[@]}"; do
     uuid="${gpu%% *}"
-    part 60 "engine-$name-${uuid:0:8}" "$root/bin/hetllm" bench --embedded -m "$work/$name.gguf" --slices "$uuid" \
+    part 60 "engine-$name-${uuid:0:8}" "$root/bin/hetllm" bench --embedded --activations q8 -m "$work/$name.gguf" --slices "$uuid" \
       -p "$prompt" -n "$generated" -b 1 -r 3 -o json && { say "$name on ${gpu#* }"; show "engine-$name-${uuid:0:8}" 24; }
     [ "${name%%-*}" = 7B ] && break   # the large one on the first GPU only
   done
@@ -139,18 +139,18 @@ for model in "${models[@]}"; do
 done
 
 if [ -n "$kept" ]; then
-  title "engine, the first GPU without replays, without the matrix library, with larger micro-batches ($kept)"
-  for variant in "no-replay" "no-library" "chunk 512"; do
-    name="variant-${variant// /-}"
+  title "engine, the first GPU without replays, without the matrix library, with larger micro-batches, with f32 activations ($kept)"
+  for variant in "--activations q8 --no-replay" "--activations q8 --no-library" "--activations q8 --chunk 512" "--activations f32"; do
+    name="variant-${variant##*--}" name="${name// /-}"
     # shellcheck disable=SC2086
     part 40 "$name" "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first" \
-      -p "$prompt" -n "$generated" -b 1 -r 3 -o json --$variant && { say "--$variant"; show "$name" 24; }
+      -p "$prompt" -n "$generated" -b 1 -r 3 -o json $variant && { say "$variant"; show "$name" 24; }
   done
   title "engine, two halves of the first GPU ($kept)"
-  part 60 halves "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first:50%,$first:50%" \
+  part 60 halves "$root/bin/hetllm" bench --embedded --activations q8 -m "$work/$kept.gguf" --slices "$first:50%,$first:50%" \
     -p "$prompt" -n "$generated" -b 8 -r 3 -o json && show halves 40
   title "engine, the first GPU and the processor ($kept)"
-  part 60 mixed "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first,cpu" \
+  part 60 mixed "$root/bin/hetllm" bench --embedded --activations q8 -m "$work/$kept.gguf" --slices "$first,cpu" \
     -p "$prompt" -n "$generated" -b 8 -r 3 && show mixed 20
 fi
 

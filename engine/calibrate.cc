@@ -90,7 +90,7 @@ class Meter {
     uint64_t room =
         info.memory_limit_bytes - std::min(info.memory_limit_bytes, info.memory_used_bytes);
     const uint64_t fixed = Stage::ScratchBytes(model_, limits_) +
-                           HalfPanels::Bytes(model_, slice_.lease, kernels_, limits_.rows) +
+                           HalfPanels::Bytes(model_, slice_.lease, kernels_, limits_.half_rows()) +
                            Stage::InputBytes(model_, kind.begin, limits_) +
                            Stage::OutputBytes(model_, kind.begin + 1, limits_);
     room -= std::min(room, fixed);

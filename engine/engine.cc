@@ -115,7 +115,7 @@ PlacementInputs Engine::Inputs() const {
     const het_lease_info info = slices_[i]->lease.info();
     const uint64_t taken =
         info.memory_used_bytes +
-        HalfPanels::Bytes(model_, slices_[i]->lease, *kernels_[i], options_.limits.rows);
+        HalfPanels::Bytes(model_, slices_[i]->lease, *kernels_[i], options_.limits.half_rows());
     inputs.slice_memory.push_back(info.memory_limit_bytes -
                                   std::min(info.memory_limit_bytes, taken));
   }

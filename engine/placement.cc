@@ -54,7 +54,7 @@ uint64_t PlannedLayerBytes(const Model& model, size_t layer, const Limits& limit
 
 uint64_t WholeModelBytes(const Model& model, const Limits& limits, size_t slices) {
   uint64_t bytes = FixedBytes(model, limits, slices);
-  if (limits.library) bytes += HalfPanels::MostBytes(model, limits.rows);
+  bytes += HalfPanels::MostBytes(model, limits.half_rows());
   for (size_t layer = 0; layer < model.layer_count(); ++layer) {
     bytes += PlannedLayerBytes(model, layer, limits, slices);
   }

@@ -37,8 +37,8 @@ void AddRunOptions(CLI::App& app, RunOptions& options) {
                  "DEVICE[:SHARE%[:MEMORY]],...  e.g. cpu:50%:1GiB,opencl:50% (default: what is "
                  "free of every device)");
   app.add_option("--activations", options.activations,
-                 "f32, or q8: 8-bit activations where a device has the kernels (16-bit beside F16 "
-                 "and BF16)")
+                 "f32, or q8: 8-bit activations where a device has the kernels, 16-bit ones beside "
+                 "F16 and BF16 on a CPU and in a vendor's matrix library")
       ->check(CLI::IsMember({"f32", "q8"}));
   app.add_option("--context", options.context, "tokens a sequence can have (default: as needed)");
   app.add_option("--chunk", options.chunk, "rows of a prefill micro-batch (default: chosen)")

@@ -105,7 +105,7 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
       end_(end),
       limits_(limits),
       weights_(model, lease, begin, end, progress),
-      panels_(model, lease, kernels, end > 1 ? limits.rows : 0) {
+      panels_(model, lease, kernels, end > 1 ? limits.half_rows() : 0) {
   Layout layout;
   const size_t first_block = std::max<size_t>(begin, 1);
   const size_t last_block = std::min(end, model.head_layer());

@@ -37,9 +37,12 @@ struct Limits {
   uint32_t slots = 1;    // sequences in the KV cache
   uint32_t context = 1;  // tokens of a sequence
   bool greedy = false;   // the last stage gives the best token instead of the logits
-  bool q8 = false;       // activations in 8 bits where the device has the kernels
+  bool q8 = false;       // activations in 8 bits, or halves, where the device has the kernels
   bool library = true;   // products of many rows are the vendor's library's where there is one
   bool replay = true;    // steps of few rows are recorded and replayed where the device can
+
+  // Rows whose products may be the library's by way of halves: none where activations are exact.
+  uint32_t half_rows() const { return q8 && library ? rows : 0; }
 };
 
 // The keys and values of one block.

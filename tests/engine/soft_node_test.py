@@ -104,11 +104,12 @@ class SoftNode(unittest.TestCase):
 
 
 class LibraryPrefill(unittest.TestCase):
-    """32 rows at a time go to the vendors' matrix libraries, as halves: within the same distance of the double-precision
-    reference as het's own kernels are held to (logits_test.py)."""
+    """With q8 activations 32 rows at a time go to the vendors' matrix libraries, as halves: within the same distance of the
+    double-precision reference as het's own kernels with f32 activations are held to (logits_test.py)."""
 
     LIMIT = 1e-3
-    TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46] * 2
+    TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46,
+              1, 15, 7, 200, 33, 300, 4, 77, 9]  # 32: fewer rows would be 8-bit
     MODELS = ["gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed", "qwen2_q4_k"]
 
     def logits(self, model, card, *arguments, **settings):
@@ -126,14 +127,14 @@ class LibraryPrefill(unittest.TestCase):
                 make_models.write_model(model, name, *make_models.MODELS[name], seed=1)
                 expected = llama_reference.Model(model).logits(self.TOKENS)
                 errors = {}
-                for run in ("cuda", "cuda --no-library", *(["hip"] if name in ("gqa3_f16", "super_q4_k") else [])):
+                for run in ("cuda --activations q8", "cuda", *(["hip --activations q8"] if name in ("gqa3_f16", "super_q4_k") else [])):
                     result, values = self.logits(model, *run.split())
                     self.assertEqual(result.returncode, 0, result.stderr)
                     errors[run] = np.linalg.norm(values - expected) / np.linalg.norm(expected)
                     self.assertLess(errors[run], self.LIMIT, (name, run))
                 if os.environ.get("HET_PRINT_ERRORS"):
                     print(name, {run: f"{error:.1e}" for run, error in errors.items()}, flush=True)
-                own = errors.pop("cuda --no-library")
+                own = errors.pop("cuda")
                 for run, error in errors.items():
                     self.assertGreater(error, 2 * own, (name, run, "that was het's own arithmetic"))
 
@@ -145,14 +146,14 @@ class LibraryPrefill(unittest.TestCase):
             # An eighth of 7 MiB holds 1,792 of the head's 6,000 rows as halves: four parts.
             calls = {"cuda": ("HET_SOFT_CUDA", "cuLaunchHostFunc"), "hip": ("HET_SOFT_HIP", "hipLaunchHostFunc")}
             for card, (variable, call) in calls.items():
-                _, expected = self.logits(model, card, "--no-library")
-                _, values = self.logits(model, f"{card}:100%:7MiB")
+                _, expected = self.logits(model, card)
+                _, values = self.logits(model, f"{card}:100%:7MiB", "--activations", "q8")
                 self.assertLess(np.linalg.norm(values - expected), self.LIMIT * np.linalg.norm(expected), card)
                 # Seven matrices of the block, and the parts of the head, of the 32 rows that are enough.
                 settings = {variable: f"memory=512MiB;fault={call}:oom:after={7 + 4}"}
-                self.assertEqual(self.logits(model, f"{card}:100%:7MiB", **settings)[0].returncode, 0, card)
+                self.assertEqual(self.logits(model, f"{card}:100%:7MiB", "--activations", "q8", **settings)[0].returncode, 0, card)
                 settings = {variable: f"memory=512MiB;fault={call}:oom:after={7 + 3}"}
-                result, _ = self.logits(model, f"{card}:100%:7MiB", **settings)
+                result, _ = self.logits(model, f"{card}:100%:7MiB", "--activations", "q8", **settings)
                 self.assertIn("matrix product", result.stderr, card)
 
 
