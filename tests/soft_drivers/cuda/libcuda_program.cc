@@ -106,8 +106,8 @@ HET_EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
   if (stream->captured_in != nullptr) return CUDA_ERROR_ILLEGAL_STATE;
   stream->captured_in = new CUgraphOpaque;
   stream->spoilt = false;
-  stream->only_of = mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL ? std::this_thread::get_id()
-                                                                : std::thread::id();
+  stream->only_of =
+      mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL ? std::this_thread::get_id() : std::thread::id();
   if (mode != CU_STREAM_CAPTURE_MODE_RELAXED) The().capturing.insert(stream);
   return CUDA_SUCCESS;
 }
