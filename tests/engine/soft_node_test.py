@@ -104,10 +104,10 @@ class SoftNode(unittest.TestCase):
 
 
 class LibraryPrefill(unittest.TestCase):
-    """With q8 activations 32 rows at a time go to the vendors' matrix libraries, as halves: within the same distance of the
-    double-precision reference as het's own kernels with f32 activations are held to (logits_test.py)."""
+    """With q8 activations 32 rows at a time go to the vendors' matrix libraries, as halves: further from the double-precision
+    reference than f32 activations (1e-3, logits_test.py), and ten times nearer than 8-bit ones may be (3e-2)."""
 
-    LIMIT = 1e-3
+    LIMIT = 3e-3
     TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46,
               1, 15, 7, 200, 33, 300, 4, 77, 9]  # 32: fewer rows would be 8-bit
     MODELS = ["gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed", "qwen2_q4_k"]
