@@ -104,7 +104,15 @@ def _add_tests():
             error = self.error("gqa3_f16", self.logits("gqa3_f16", ["cpu"], "--chunk", chunk))
             self.assertLess(error, LIMIT)
 
+    def halves(self):
+        # One row beside F16 or BF16 on the processor.
+        for name in ("gqa3_f16", "gqa3_bf16"):
+            error = self.error(name, self.logits(name, ["cpu"], "--activations", "q8", "--chunk", 1))
+            self.assertLess(error, 1e-3)
+            self.assertGreater(error, 1e-5)
+
     Logits.test_q8_activations_stay_within_3_percent = q8
+    Logits.test_q8_activations_are_halves_beside_f16_and_bf16 = halves
     Logits.test_logits_do_not_depend_on_the_chunk = chunks
 
 
