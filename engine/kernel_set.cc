@@ -34,7 +34,7 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  std::vector<std::string> optional = {"quantize_q8"};
+  std::vector<std::string> optional = {"quantize_q8", "attention_tiles"};
   if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
@@ -203,13 +203,27 @@ void KernelSet::KvAppend(Queue queue, Place x, Place positions, Place slots, Pla
          {0, 8 * elements, static_cast<double>(params.rows)});
 }
 
-void KernelSet::Attention(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
-                          double keys) const {
+KernelSet::Cost KernelSet::CostOf(const AttentionParams& params, double keys) {
   const double q_dim = double{1} * params.heads * params.head_dim;
   const double kv_dim = double{1} * params.kv_heads * params.head_dim;
+  return {4 * keys * q_dim, 8 * keys * kv_dim + 8.0 * params.rows * q_dim,
+          static_cast<double>(params.rows)};
+}
+
+void KernelSet::Attention(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
+                          double keys) const {
   Launch(queue, "attention", {at.q, at.k, at.v, at.positions, at.slots, at.y}, params,
-         {4 * keys * q_dim, 8 * keys * kv_dim + 8.0 * params.rows * q_dim,
-          static_cast<double>(params.rows)});
+         CostOf(params, keys));
+}
+
+bool KernelSet::HasTiles(uint32_t head_dim) const {
+  return head_dim <= kTilesHeadDim && kernels_.contains("attention_tiles");
+}
+
+void KernelSet::AttentionTiles(Queue queue, const AttentionPlaces& at,
+                               const AttentionParams& params, double keys) const {
+  Submit(queue, "attention_tiles", {at.q, at.k, at.v, at.positions, at.slots, at.y},
+         PortableTilesGrid(params), &params, sizeof(params), CostOf(params, keys));
 }
 
 void KernelSet::SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,

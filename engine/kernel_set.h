@@ -33,6 +33,11 @@ class KernelSet {
   // one).
   static constexpr uint32_t kLibraryRows = 32;
 
+  // So many rows, and in the mean so many of each run of one slot, are worth attention's tiles of
+  // 64 rows.
+  static constexpr uint32_t kTilesRows = 32;
+  static constexpr uint32_t kTilesRunRows = 16;
+
   // Without `use_library` every product is het's own kernels'.
   explicit KernelSet(const het::api::Lease& lease, bool use_library = true);
 
@@ -74,6 +79,10 @@ class KernelSet {
   // `keys` is the number of (row, position) pairs, for the cost.
   void Attention(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
                  double keys) const;
+  // The same for many rows, rounded to halves, on matrix units. Only where HasTiles(head_dim).
+  bool HasTiles(uint32_t head_dim) const;
+  void AttentionTiles(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
+                      double keys) const;
   void SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,
                uint32_t rows) const;
   void Argmax(Queue queue, Place x, Place ids, const ArgmaxParams& params) const;
@@ -82,6 +91,7 @@ class KernelSet {
   struct Cost {
     double flops, bytes, rows;
   };
+  static Cost CostOf(const AttentionParams& params, double keys);
   template <typename Params>
   void Launch(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
               const Params& params, const Cost& cost) const;

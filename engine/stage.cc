@@ -259,6 +259,33 @@ void Stage::Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place
                  shape.rope_magnitude});
 }
 
+void Stage::Attend(het::api::QueueView queue, const Microbatch& batch,
+                   const KernelSet::AttentionPlaces& at) {
+  const Shape& shape = model_.shape();
+  const uint32_t rows = batch.rows();
+  const AttentionParams params{rows,
+                               shape.heads,
+                               shape.kv_heads,
+                               shape.head_dim,
+                               limits_.context,
+                               shape.window,
+                               1 / std::sqrt(static_cast<float>(shape.head_dim))};
+  double pairs = 0;
+  uint32_t runs = 0;  // of neighbours of one slot
+  for (uint32_t r = 0; r < rows; ++r) {
+    const double seen = batch.positions[r] + 1;
+    pairs += shape.window == 0 ? seen : std::min<double>(seen, shape.window);
+    runs += r == 0 || batch.slots[r] != batch.slots[r - 1] ? 1 : 0;
+  }
+  const bool tiles = limits_.q8 && kernels_.HasTiles(shape.head_dim) &&
+                     rows >= KernelSet::kTilesRows && rows >= KernelSet::kTilesRunRows * runs;
+  if (tiles) {
+    kernels_.AttentionTiles(queue, at, params, pairs);
+  } else {
+    kernels_.Attention(queue, at, params, pairs);
+  }
+}
+
 void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x) {
   const Shape& shape = model_.shape();
   const BlockTensors& block = model_.block(layer - 1);
@@ -275,14 +302,7 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   const KvAppendParams append{rows, shape.kv_dim(), limits_.context};
   kernels_.KvAppend(queue, k_, positions_, slots_, keys, append);
   kernels_.KvAppend(queue, v_, positions_, slots_, values, append);
-  double pairs = 0;
-  for (const int32_t position : batch.positions) {
-    pairs += shape.window == 0 ? position + 1 : std::min<double>(position + 1, shape.window);
-  }
-  kernels_.Attention(queue, {q_, keys, values, positions_, slots_, mixed_},
-                     {rows, shape.heads, shape.kv_heads, shape.head_dim, limits_.context,
-                      shape.window, 1 / std::sqrt(static_cast<float>(shape.head_dim))},
-                     pairs);
+  Attend(queue, batch, {q_, keys, values, positions_, slots_, mixed_});
   Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
   AddBias(queue, rows, x, block.o_bias);
 

@@ -100,6 +100,8 @@ class Stage {
   void RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t from, size_t to,
                  het_buffer* tokens, Place x);
   void RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t layer, Place x);
+  void Attend(het::api::QueueView queue, const Microbatch& batch,
+              const KernelSet::AttentionPlaces& at);
   void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
   // y (+)= W x for every (W, y). x is made halves once where the library takes them, and quantised
   // once where that is wanted and possible.

@@ -21,10 +21,11 @@ typedef unsigned long ulong;
 #define HET_PTR(type, i) ((type*)(het_b##i + het_o##i))
 #define HET_GLOBAL
 #define HET_LOCAL
-#define HET_LOCAL_ARRAY __shared__
+#define HET_LOCAL_ARRAY __shared__ __attribute__((aligned(16)))
 #define HET_CONSTANT
 #define HET_GROUP_SIZE(x) __launch_bounds__(x)
 #define HET_BARRIER() __syncthreads()
+#define HET_UNROLL _Pragma("unroll")
 #define HET_AXIS_(v, axis) ((axis) == 0 ? (uint)v.x : (axis) == 1 ? (uint)v.y : (uint)v.z)
 #define het_local_id(axis) HET_AXIS_(threadIdx, axis)
 #define het_local_size(axis) HET_AXIS_(blockDim, axis)
@@ -184,20 +185,24 @@ HET_DEVICE float het_load_half_(const ushort* p) {
   return (float)half;
 }
 #endif
-// Element `index` of halves in memory, rounded to nearest even.
-#define het_store_half(value, pointer, index) het_store_half_((value), (ushort*)(pointer) + (index))
+// A float as a half, rounded to nearest even; element `index` of halves in memory; two halves as a word.
 #ifndef __clang__  // NVRTC
-HET_DEVICE void het_store_half_(float value, ushort* p) {
+HET_DEVICE ushort het_to_half(float value) {
   ushort half;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
-  *p = half;
+  return half;
 }
 #else
-HET_DEVICE void het_store_half_(float value, ushort* p) {
+HET_DEVICE ushort het_to_half(float value) {
   const _Float16 half = (_Float16)value;
-  __builtin_memcpy(p, &half, sizeof(half));
+  ushort bits;
+  __builtin_memcpy(&bits, &half, sizeof(half));
+  return bits;
 }
 #endif
+#define het_store_half(value, pointer, index) (((ushort*)(pointer))[index] = het_to_half(value))
+HET_DEVICE uint het_pack_halves(float low, float high) {
+  return het_to_half(low) | (uint)het_to_half(high) << 16; }
 HET_DEVICE het_v8<float> het_load_half8_(const ushort* p) {
   return het_make8_<float>(het_load_half_(p), het_load_half_(p + 1), het_load_half_(p + 2),
                            het_load_half_(p + 3), het_load_half_(p + 4), het_load_half_(p + 5),
@@ -225,6 +230,55 @@ HET_DEVICE het_v8<int> het_dot4(het_v8<uint> a, het_v8<int> b) {
                          het_dot4_(a.s3, b.s3), het_dot4_(a.s4, b.s4), het_dot4_(a.s5, b.s5),
                          het_dot4_(a.s6, b.s6), het_dot4_(a.s7, b.s7));
 }
+
+// Matrix units (prelude.cc says what these functions are). What an item holds of a tile and of the
+// sums is the instructions' layout: mma.sync.m16n8k16 in the manual of PTX, two of them side by
+// side; V_MFMA_F32_16X16X16_F16 in the manuals of CDNA.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 && !defined(__clang__)
+#define HET_TILE_LANES 32
+#define HET_TILE_PART 8
+struct het_tile { uint words[4]; };
+HET_DEVICE het_tile het_tile_load(const uint* words, uint stride, uint lane) {
+  const uint* at = words + lane / 4 * stride + lane % 4;
+  het_tile tile = {{at[0], at[8 * stride], at[4], at[8 * stride + 4]}};
+  return tile;
+}
+HET_DEVICE uint het_tile_row(uint lane, uint i) { return lane / 4 + i / 2 % 2 * 8; }
+HET_DEVICE uint het_tile_column(uint lane, uint i) { return lane % 4 * 2 + i % 2 + i / 4 * 8; }
+HET_DEVICE void het_mma_16x8x16_(float* c, het_tile a, uint b0, uint b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "r"(b0), "r"(b1));
+}
+HET_DEVICE void het_tile_multiply(float* c, het_tile a, het_tile b, uint) {
+  het_mma_16x8x16_(c, a, b.words[0], b.words[2]);
+  het_mma_16x8x16_(c + 4, a, b.words[1], b.words[3]);
+}
+#elif defined(__gfx908__) || defined(__gfx90a__) || defined(__gfx940__) || \
+    defined(__gfx941__) || defined(__gfx942__)
+#define HET_TILE_LANES 64
+#define HET_TILE_PART 4
+typedef _Float16 het_tile __attribute__((ext_vector_type(4)));
+typedef float het_sums_ __attribute__((ext_vector_type(4)));
+HET_DEVICE het_tile het_tile_load(const uint* words, uint stride, uint lane) {
+  const uint* at = words + lane % 16 * stride + lane / 16 * 2;
+  const uint both[2] = {at[0], at[1]};
+  het_tile tile;
+  __builtin_memcpy(&tile, both, sizeof(tile));
+  return tile;
+}
+HET_DEVICE uint het_tile_row(uint lane, uint i) { return lane / 16 * 4 + i; }
+HET_DEVICE uint het_tile_column(uint lane, uint) { return lane % 16; }
+HET_DEVICE void het_tile_multiply(float* c, het_tile a, het_tile b, uint) {
+  het_sums_ sums = {c[0], c[1], c[2], c[3]};
+  sums = __builtin_amdgcn_mfma_f32_16x16x16f16(a, b, sums, 0, 0, 0);
+  for (int i = 0; i < 4; ++i) c[i] = sums[i];
+}
+#else
+#define HET_TILE_LANES 0
+#endif
 
 // The names of OpenCL, over those that the compiler has built in.
 #define float2 het_v2<float>

@@ -22,6 +22,7 @@ absl::string_view OpenClPrelude() {
 #define HET_CONSTANT __constant
 #define HET_GROUP_SIZE(x) __attribute__((reqd_work_group_size(x, 1, 1)))
 #define HET_BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define HET_UNROLL  // the loop behind it, wholly: where items are lanes, arrays must end as registers
 #define het_local_id(axis) ((uint)get_local_id(axis))
 #define het_local_size(axis) ((uint)get_local_size(axis))
 #define het_group_id(axis) ((uint)get_group_id(axis))
@@ -73,15 +74,20 @@ HET_DEVICE float8 het_load_half8_(HET_GLOBAL const ushort* p) {
 }
 #endif
 
-// Element `index` of halves in memory, rounded to nearest even.
+// A float as a half, rounded to nearest even; element `index` of halves in memory; two halves as a word.
 #if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtps2ph)
-#define het_store_half(value, pointer, index) \
-  (((HET_GLOBAL ushort*)(pointer))[index] = \
-       (ushort)__builtin_ia32_vcvtps2ph((float4)((value), 0, 0, 0), 0)[0])
+HET_DEVICE ushort het_to_half(float value) {
+  return (ushort)__builtin_ia32_vcvtps2ph((float4)(value, 0, 0, 0), 0)[0];
+}
 #else
-#define het_store_half(value, pointer, index) \
-  vstore_half_rte((value), 0, (HET_GLOBAL half*)(pointer) + (index))
+HET_DEVICE ushort het_to_half(float value) {
+  ushort half_bits;
+  vstore_half_rte(value, 0, (__private half*)&half_bits);
+  return half_bits;
+}
 #endif
+#define het_store_half(value, pointer, index) (((HET_GLOBAL ushort*)(pointer))[index] = het_to_half(value))
+HET_DEVICE uint het_pack_halves(float low, float high) { return het_to_half(low) | (uint)het_to_half(high) << 16; }
 
 // The sums of neighbouring products: element i is a[2i]*b[2i] + a[2i+1]*b[2i+1].
 #if defined(__AVX2__) && __has_builtin(__builtin_ia32_pmaddwd256)
@@ -108,6 +114,45 @@ HET_DEVICE short16 het_dot2_bytes(uint8 a, int8 b) {
 }
 #endif
 HET_DEVICE int8 het_dot4(uint8 a, int8 b) { return het_dot2(het_dot2_bytes(a, b), (short16)(1)); }
+
+// Matrix units: HET_TILE_LANES neighbouring items (0: the device has none that are known here) are a warp, which
+// multiplies tiles of 16x16 halves. A tile lies in local memory as rows of eight words of two halves, `stride` words
+// apart. het_tile_multiply adds a times b transposed to the 16x16 sums, HET_TILE_PART of which an item has in c:
+// c[i] is that of row het_tile_row(lane, i) of a and row het_tile_column(lane, i) of b. The whole warp calls these.
+// No device of OpenCL's is known to have them; with HET_EMULATE_TILES (soft drivers) they are computed.
+#ifdef HET_EMULATE_TILES
+#define HET_TILE_LANES 32
+#define HET_TILE_PART 8
+typedef struct {
+  __local const ushort* row0;
+  uint stride;
+} het_tile;
+HET_DEVICE het_tile het_tile_load(__local const uint* words, uint stride, uint lane) {
+  het_tile tile = {(__local const ushort*)words, 2 * stride};
+  return tile;
+}
+HET_DEVICE uint het_tile_row(uint lane, uint i) { return lane / 4 + i / 2 % 2 * 8; }
+HET_DEVICE uint het_tile_column(uint lane, uint i) { return lane % 4 * 2 + i % 2 + i / 4 * 8; }
+HET_DEVICE float8 het_tile_half_row_(het_tile tile, uint row, uint half_of_row) {
+  const ushort8 halves = vload8(half_of_row, tile.row0 + row * tile.stride);
+#if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtph2ps256)
+  return __builtin_ia32_vcvtph2ps256(as_short8(halves));
+#else
+  return vload_half8(0, (const __private half*)&halves);
+#endif
+}
+HET_DEVICE void het_tile_multiply(float* c, het_tile a, het_tile b, uint lane) {
+  for (uint i = 0; i < HET_TILE_PART; ++i) {
+    const uint row = het_tile_row(lane, i), column = het_tile_column(lane, i);
+    const float8 eight = het_tile_half_row_(a, row, 0) * het_tile_half_row_(b, column, 0) +
+                         het_tile_half_row_(a, row, 1) * het_tile_half_row_(b, column, 1);
+    const float4 four = eight.lo + eight.hi;
+    c[i] += four.x + four.y + four.z + four.w;
+  }
+}
+#else
+#define HET_TILE_LANES 0
+#endif
 #line 1
 )CL";
   return absl::string_view(kText, sizeof(kText) - 1);

@@ -100,6 +100,12 @@ struct AttentionParams {
   float scale;
 };
 
+// attention_tiles (portable, and there only on devices whose matrix units het knows): the same for
+// many rows and heads of at most kTilesHeadDim elements; q * scale, k, v and the weights are
+// rounded to halves, sums are f32. Every 64 rows cost a pass over the cache of each slot among
+// them.
+constexpr uint32_t kTilesHeadDim = 128;
+
 // silu_mul: y = silu(gate) * up, elementwise; silu(x) = x / (1 + exp(-x)).  Buffers: gate, up, y
 // (may be gate). add: y = a + b.  Buffers: a, b, y (may be a or b).
 struct ElementwiseParams {
@@ -147,6 +153,7 @@ Grid PortableGrid(const DequantizeParams& params);
 Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);
 Grid PortableGrid(const AttentionParams& params);
+Grid PortableTilesGrid(const AttentionParams& params);  // of attention_tiles
 Grid PortableGrid(const ElementwiseParams& params);
 Grid PortableGrid(const AddBiasParams& params);
 Grid PortableGrid(const ArgmaxParams& params);

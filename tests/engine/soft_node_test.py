@@ -103,14 +103,15 @@ class SoftNode(unittest.TestCase):
         self.assertGreater(recovered, 0, "no card was lost")
 
 
-class LibraryPrefill(unittest.TestCase):
-    """With q8 activations 32 rows at a time go to the vendors' matrix libraries, as halves: further from the double-precision
-    reference than f32 activations (1e-3, logits_test.py), and ten times nearer than 8-bit ones may be (3e-2)."""
+class PrefillByHalves(unittest.TestCase):
+    """With q8 activations 32 rows at a time go to the vendors' matrix libraries, and attention to matrix units (which is all that
+    differs where the weights are f32), as halves: further from the double-precision reference than f32 activations (1e-3,
+    logits_test.py), and ten times nearer than 8-bit ones may be (3e-2)."""
 
     LIMIT = 3e-3
     TOKENS = [1, 15, 7, 200, 33, 300, 4, 77, 9, 9, 9, 120, 301, 2, 64, 65, 66, 259, 260, 261, 3, 45, 46,
               1, 15, 7, 200, 33, 300, 4, 77, 9]  # 32: fewer rows would be 8-bit
-    MODELS = ["gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed", "qwen2_q4_k"]
+    MODELS = ["tied_f32", "gqa3_f16", "gqa3_bf16", "gqa3_q8_0", "odd_q4_0", "super_q4_k", "super_q5_k", "super_q6_k", "mistral_mixed", "qwen2_q4_k"]
 
     def logits(self, model, card, *arguments, **settings):
         with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
@@ -127,7 +128,7 @@ class LibraryPrefill(unittest.TestCase):
                 make_models.write_model(model, name, *make_models.MODELS[name], seed=1)
                 expected = llama_reference.Model(model).logits(self.TOKENS)
                 errors = {}
-                for run in ("cuda --activations q8", "cuda", *(["hip --activations q8"] if name in ("gqa3_f16", "super_q4_k") else [])):
+                for run in ("cuda --activations q8", "cuda", *(["hip --activations q8"] if name in ("tied_f32", "gqa3_f16", "super_q4_k") else [])):
                     result, values = self.logits(model, *run.split())
                     self.assertEqual(result.returncode, 0, result.stderr)
                     errors[run] = np.linalg.norm(values - expected) / np.linalg.norm(expected)

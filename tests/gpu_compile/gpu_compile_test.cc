@@ -39,7 +39,7 @@ void ExpectKernels(const streams::Code& code, const std::vector<std::string>& wa
 }
 
 class Nvidia : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Architectures, Nvidia, testing::Values(75, 90),
+INSTANTIATE_TEST_SUITE_P(Architectures, Nvidia, testing::Values(75, 80, 90),
                          [](const auto& info) { return "sm_" + std::to_string(info.param); });
 
 TEST_P(Nvidia, CompilesTheEngine) {
@@ -48,6 +48,9 @@ TEST_P(Nvidia, CompilesTheEngine) {
   const auto code = cuda::CompileProgram(**nvrtc, EngineProgram(), GetParam(), "a test");
   ASSERT_TRUE(code.ok()) << code.status();
   ExpectKernels(*code, EngineKernels());
+  // On matrix units where there are such.
+  EXPECT_EQ(std::count(code->kernels.begin(), code->kernels.end(), "attention_tiles"),
+            GetParam() >= 80 ? 1 : 0);
   EXPECT_TRUE(absl::StartsWith(code->image,
                                "\x7f"
                                "ELF"))
@@ -92,6 +95,8 @@ TEST_P(Amd, CompilesTheEngine) {
   const auto code = hip::CompileProgram(**hiprtc, EngineProgram(), GetParam(), "a test");
   ASSERT_TRUE(code.ok()) << code.status();
   ExpectKernels(*code, EngineKernels());
+  EXPECT_EQ(std::count(code->kernels.begin(), code->kernels.end(), "attention_tiles"),
+            GetParam() == std::string("gfx90a") ? 1 : 0);
 }
 
 TEST(Amd, CompilesTheSuite) {

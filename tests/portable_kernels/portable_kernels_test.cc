@@ -399,6 +399,41 @@ TEST_P(PortableKernels, AddBias) {
   for (size_t i = 0; i < 300; ++i) ASSERT_EQ(out[i], y[i] + bias[i % 100]);
 }
 
+// y against softmax(q k scale) v in double precision.
+void ExpectAttention(const AttentionParams& c, const std::vector<float>& q,
+                     const std::vector<float>& keys, const std::vector<float>& values,
+                     const std::vector<int32_t>& positions, const std::vector<int32_t>& slots,
+                     const std::vector<float>& y, double tolerance) {
+  const uint32_t kv_dim = c.kv_heads * c.head_dim, q_dim = c.heads * c.head_dim;
+  for (size_t r = 0; r < c.rows; ++r) {
+    for (size_t h = 0; h < c.heads; ++h) {
+      const size_t cache_at =
+          size_t(slots[r]) * c.context * kv_dim + h / (c.heads / c.kv_heads) * c.head_dim;
+      const float* query = q.data() + r * q_dim + h * c.head_dim;
+      std::vector<double> scores;
+      double largest = -1e300;
+      const auto window = static_cast<int32_t>(c.window);
+      const int32_t first = window > 0 ? std::max(0, positions[r] + 1 - window) : 0;
+      for (int32_t i = first; i <= positions[r]; ++i) {
+        double dot = 0;
+        for (size_t d = 0; d < c.head_dim; ++d)
+          dot += double{query[d]} * keys[cache_at + size_t(i) * kv_dim + d];
+        scores.push_back(dot * c.scale);
+        largest = std::max(largest, scores.back());
+      }
+      double weight = 0;
+      for (double& score : scores) weight += score = std::exp(score - largest);
+      for (size_t d = 0; d < c.head_dim; ++d) {
+        double want = 0;
+        for (size_t i = 0; i < scores.size(); ++i)
+          want += scores[i] / weight * values[cache_at + (first + i) * kv_dim + d];
+        ASSERT_NEAR(y[r * q_dim + h * c.head_dim + d], want, tolerance)
+            << "row " << r << " head " << h << " of " << c.head_dim;
+      }
+    }
+  }
+}
+
 TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
   struct Case {
     uint32_t heads, kv_heads, head_dim, window;
@@ -431,32 +466,65 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
                                     {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions),
                                      Bytes(slots), std::vector<uint8_t>(size_t{rows} * q_dim * 4)},
                                     5));
-    for (size_t r = 0; r < rows; ++r) {
-      for (size_t h = 0; h < c.heads; ++h) {
-        const size_t cache_at =
-            size_t(slots[r]) * kContext * kv_dim + h / (c.heads / c.kv_heads) * c.head_dim;
-        const float* query = q.data() + r * q_dim + h * c.head_dim;
-        std::vector<double> scores;
-        double largest = -1e300;
-        const int32_t window = static_cast<int32_t>(c.window);
-        const int32_t first = window > 0 ? std::max(0, positions[r] + 1 - window) : 0;
-        for (int32_t i = first; i <= positions[r]; ++i) {
-          double dot = 0;
-          for (size_t d = 0; d < c.head_dim; ++d)
-            dot += double{query[d]} * keys[cache_at + size_t(i) * kv_dim + d];
-          scores.push_back(dot * scale);
-          largest = std::max(largest, scores.back());
-        }
-        double weight = 0;
-        for (double& score : scores) weight += score = std::exp(score - largest);
-        for (size_t d = 0; d < c.head_dim; ++d) {
-          double want = 0;
-          for (size_t i = 0; i < scores.size(); ++i)
-            want += scores[i] / weight * values[cache_at + (first + i) * kv_dim + d];
-          ASSERT_NEAR(y[r * q_dim + h * c.head_dim + d], want, 2e-5)
-              << "row " << r << " head " << h << " of " << c.head_dim;
-        }
+    ExpectAttention(params, q, keys, values, positions, slots, y, 2e-5);
+  }
+}
+
+// Where there are matrix units: rows of one slot and of several, at any position, cut and whole.
+TEST_P(PortableKernels, AttendsOnTiles) {
+  if (!machine().program().GetKernel("attention_tiles").ok()) {
+    const std::string name = GetParam().name;
+    EXPECT_TRUE(name != "cuda" && name != "hip") << "the soft cards have them";
+    return;
+  }
+  struct Case {
+    uint32_t rows, slots, heads, kv_heads, head_dim, window;
+  };
+  for (const Case& c :
+       {Case{16, 1, 2, 1, 64, 0}, Case{37, 1, 4, 2, 80, 0}, Case{70, 3, 3, 1, 20, 0},
+        Case{133, 2, 2, 2, 128, 0}, Case{100, 1, 2, 1, 127, 67}, Case{3, 3, 1, 1, 7, 2}}) {
+    constexpr uint32_t kContext = 150;
+    std::vector<int32_t> positions, slots;
+    for (uint32_t r = 0; r < c.rows; ++r) {  // runs of neighbours, somewhere in each slot
+      const uint32_t slot = r * c.slots / c.rows;
+      slots.push_back(static_cast<int32_t>(c.slots - 1 - slot));
+      positions.push_back(static_cast<int32_t>((slot * 60 + c.rows % 3 * 40 + r) % kContext));
+    }
+    if (c.slots > 1) std::swap(slots.front(), slots.back());  // and one far from its own
+    const uint32_t kv_dim = c.kv_heads * c.head_dim, q_dim = c.heads * c.head_dim;
+    std::vector<float> keys = Normals(size_t{c.slots} * kContext * kv_dim), values = keys;
+    std::reverse(values.begin(), values.end());
+    // What was not appended yet is anything, and must not be looked at.
+    for (uint32_t s = 0; s < c.slots; ++s) {
+      int32_t last = -1;
+      for (uint32_t r = 0; r < c.rows; ++r) {
+        if (slots[r] == static_cast<int32_t>(s)) last = std::max(last, positions[r]);
       }
+      const size_t from = (size_t{s} * kContext + static_cast<size_t>(last + 1)) * kv_dim;
+      std::fill(keys.begin() + from, keys.begin() + size_t{s + 1} * kContext * kv_dim, NAN);
+      std::fill(values.begin() + from, values.begin() + size_t{s + 1} * kContext * kv_dim, NAN);
+    }
+    const std::vector<float> q = Normals(size_t{c.rows} * q_dim);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+    const AttentionParams params{c.rows,   c.heads,  c.kv_heads, c.head_dim,
+                                 kContext, c.window, scale};
+    const auto attend = [&] {
+      return Values<float>(machine().Run("attention_tiles", PortableTilesGrid(params), params,
+                                         {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions),
+                                          Bytes(slots), std::vector<uint8_t>(q.size() * 4)},
+                                         5));
+    };
+    const std::vector<float> y = attend();
+    // Halves have 11 bits; these numbers are up to 4 or so.
+    ExpectAttention(params, q, keys, values, positions, slots, y, 4e-3);
+    // What goes wrong in one slot stays there.
+    const auto spoilt = values.begin() + size_t{kContext} * kv_dim * (c.slots - 1);
+    std::fill_n(spoilt, kv_dim, INFINITY);
+    if (positions.front() > 0) std::fill_n(spoilt + kv_dim, kv_dim, NAN);
+    const std::vector<float> after = attend();
+    for (size_t r = 0; r < c.rows; ++r) {
+      if (slots[r] == static_cast<int32_t>(c.slots - 1)) continue;
+      for (size_t i = 0; i < q_dim; ++i) ASSERT_EQ(after[r * q_dim + i], y[r * q_dim + i]) << r;
     }
   }
 }

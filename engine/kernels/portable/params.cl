@@ -18,6 +18,8 @@ struct ArgmaxParams { uint rows, cols; };
 #define TILE_OUTPUTS 64     // outputs of a group otherwise,
 #define TILE_ROWS 128       // and rows
 #define ELEMENTS_PER_ITEM 8 // of the elementwise kernels
+#define TILES_ROWS 64       // rows of a group of attention_tiles
+#define TILES_MOST 128      // elements of a head that it takes
 
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)

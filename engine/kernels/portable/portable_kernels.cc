@@ -7,8 +7,8 @@ namespace hetllm {
 namespace portable {
 
 // From the .cl files of this folder.
-extern const char text_attention[], text_dequantize[], text_elementwise[], text_formats[],
-    text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[],
+extern const char text_attention[], text_attention_tiles[], text_dequantize[], text_elementwise[],
+    text_formats[], text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[],
     text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[], text_params[], text_rows[];
 
 }  // namespace portable
@@ -22,6 +22,7 @@ constexpr uint32_t kFewOutputs = 32;
 constexpr uint32_t kTileOutputs = 64;
 constexpr uint32_t kTileRows = 128;
 constexpr uint32_t kElementsPerItem = 8;
+constexpr uint32_t kAttentionRows = 64;
 
 uint32_t Pieces(uint32_t count, uint32_t piece) { return (count + piece - 1) / piece; }
 
@@ -60,6 +61,7 @@ std::string Compose() {
   source += text_rows;
   source += text_elementwise;
   source += text_attention;
+  source += text_attention_tiles;
   return source;
 }
 
@@ -99,6 +101,10 @@ Grid PortableGrid(const KvAppendParams& params) {
 }
 
 Grid PortableGrid(const AttentionParams& params) { return Groups(params.heads, params.rows); }
+
+Grid PortableTilesGrid(const AttentionParams& params) {
+  return Groups(params.heads, Pieces(params.rows, kAttentionRows));
+}
 
 Grid PortableGrid(const ElementwiseParams& params) {
   return Groups(Pieces(params.count, kItems * kElementsPerItem));

@@ -24,7 +24,7 @@ class RtcProgram {
 
   // Of the options only -D counts here.
   bool Compile(int count, const char* const* options) {
-    std::string defines;
+    std::string defines = "-DHET_EMULATE_TILES=1 ";  // the soft cards are of kinds that have them
     for (int i = 0; i < count; ++i) {
       if (std::string_view(options[i]).starts_with("-D")) defines += std::string(options[i]) + " ";
     }
