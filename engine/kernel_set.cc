@@ -40,7 +40,9 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
     for (const char* prefix : {"get_rows_", "matmul_"}) {
       kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
     }
+    optional.push_back(Named("matvec_", type));
     optional.push_back(Named("matmul_", type, BlockElements(type) > 1 ? "_q8" : "_half"));
+    if (BlockElements(type) > 1) optional.push_back(Named("matvec_", type, "_q8"));
     if (has_library_ && type != WeightType::kF32 && type != WeightType::kF16) {
       optional.push_back(Named("dequantize_", type));
     }
@@ -59,7 +61,8 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
 }
 
 bool KernelSet::HasQ8(WeightType type) const {
-  return kernels_.contains("quantize_q8") && kernels_.contains(Named("matmul_", type, "_q8"));
+  return kernels_.contains("quantize_q8") && (kernels_.contains(Named("matmul_", type, "_q8")) ||
+                                              kernels_.contains(Named("matvec_", type, "_q8")));
 }
 
 void KernelSet::Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
@@ -133,7 +136,9 @@ void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
                     .y = y});
     return;
   }
-  LaunchMatmul(queue, Named("matmul_", type), {w, x, y}, params,
+  const std::string few = Named("matvec_", type);
+  const bool is_few = params.rows <= kMatvecFewRows && kernels_.contains(few);
+  LaunchMatmul(queue, is_few ? few : Named("matmul_", type), {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});
 }
@@ -141,7 +146,9 @@ void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
 void KernelSet::MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
                          const MatmulParams& params) const {
   const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
-  LaunchMatmul(queue, Named("matmul_", type, "_q8"), {w, x, y}, params,
+  const std::string of_lanes = Named("matvec_", type, "_q8");
+  LaunchMatmul(queue, kernels_.contains(of_lanes) ? of_lanes : Named("matmul_", type, "_q8"),
+               {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + rows * (1.125 * n_in + 4 * n_out), rows});
 }

@@ -50,12 +50,15 @@ struct RmsNormParams {
 // accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in is a multiple of the
 // type's block. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
 // by arithmetic: one kernel name, the implementation chooses. matmul_TYPE_q8 (of the quantised
-// types): the same with x quantised by quantize_q8 (buffer x holds its output). matmul_f16_half and
+// types): the same with x quantised by quantize_q8 (buffer x holds its output). matvec_TYPE and
+// matvec_TYPE_q8, portable only, and there only where items are lanes: the same for at most
+// kMatvecFewRows rows, and with 8-bit x, in place of matmul_TYPE_q8, for any. matmul_f16_half and
 // matmul_bf16_half, native only, rows == 1: the same with x rounded to halves on the way, after a
 // multiplication by a power of two that keeps the largest in their range.
 struct MatmulParams {
   uint32_t rows, n_in, n_out, accumulate;
 };
+constexpr uint32_t kMatvecFewRows = 8;
 
 // quantize_q8: per row, n_in/32 float scales (amax/127) followed by n_in int8 values (round to
 // nearest), that is q8_row_bytes(n_in) = n_in/32*4 + n_in bytes per row.  Buffers: x
