@@ -1,5 +1,7 @@
 #include "engine/kernel_set.h"
 
+#include <algorithm>
+
 #include "engine/error.h"
 #include "engine/weight_type.h"
 
@@ -34,7 +36,8 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  std::vector<std::string> optional = {"quantize_q8", "attention_tiles"};
+  std::vector<std::string> optional = {"quantize_q8", "attention_tiles", "attention_part",
+                                       "attention_join"};
   if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
@@ -231,6 +234,25 @@ void KernelSet::AttentionTiles(Queue queue, const AttentionPlaces& at,
                                const AttentionParams& params, double keys) const {
   Submit(queue, "attention_tiles", {at.q, at.k, at.v, at.positions, at.slots, at.y},
          PortableTilesGrid(params), &params, sizeof(params), CostOf(params, keys));
+}
+
+uint32_t KernelSet::AttentionParts(const AttentionParams& params, uint64_t bytes) const {
+  if (!kernels_.contains("attention_part") || !kernels_.contains("attention_join")) return 1;
+  const uint64_t groups = uint64_t{params.heads} * params.rows;
+  const uint64_t room = bytes / (groups * PartBytes(params));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(
+      std::min({kPartGroups / groups, uint64_t{params.context} / kPartKeys, room}), 1, kMostParts));
+}
+
+void KernelSet::AttentionInParts(Queue queue, const AttentionPlaces& at,
+                                 const AttentionParams& params, double keys, uint32_t parts,
+                                 Place scratch) const {
+  Submit(queue, "attention_part", {at.q, at.k, at.v, at.positions, at.slots, scratch},
+         PortablePartsGrid(params, parts), &params, sizeof(params), CostOf(params, keys));
+  const AttentionJoinParams join{params.heads * params.rows, params.head_dim, parts};
+  const double moved = double{1} * join.heads * (parts + 1) * params.head_dim;
+  LaunchPortable(queue, "attention_join", {scratch, at.y}, join,
+                 {2 * moved, 4 * moved, static_cast<double>(params.rows)});
 }
 
 void KernelSet::SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,

@@ -279,8 +279,13 @@ void Stage::Attend(het::api::QueueView queue, const Microbatch& batch,
   }
   const bool tiles = limits_.q8 && kernels_.HasTiles(shape.head_dim) &&
                      rows >= KernelSet::kTilesRows && rows >= KernelSet::kTilesRunRows * runs;
+  // The parts of gate and up lie side by side, and nothing is in them yet.
+  const uint64_t room = 2 * sizeof(float) * uint64_t{limits_.rows} * shape.ff;
+  const uint32_t parts = kernels_.AttentionParts(params, room);
   if (tiles) {
     kernels_.AttentionTiles(queue, at, params, pairs);
+  } else if (parts > 1) {
+    kernels_.AttentionInParts(queue, at, params, pairs, parts, gate_);
   } else {
     kernels_.Attention(queue, at, params, pairs);
   }

@@ -22,8 +22,10 @@ absl::string_view OpenClPrelude() {
 #define HET_CONSTANT __constant
 #define HET_GROUP_SIZE(x) __attribute__((reqd_work_group_size(x, 1, 1)))
 #define HET_BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define HET_UNROLL  // the loop behind it, wholly: where items are lanes, arrays must end as registers
-#define HET_UNROLL_BY(n)
+// The loop behind it, wholly or by n: where items are lanes, arrays must end as registers.
+#define HET_UNROLL _Pragma("unroll")
+#define HET_UNROLL_BY(n) HET_PRAGMA_(unroll n)
+#define HET_PRAGMA_(text) _Pragma(#text)
 #define het_local_id(axis) ((uint)get_local_id(axis))
 #define het_local_size(axis) ((uint)get_local_size(axis))
 #define het_group_id(axis) ((uint)get_group_id(axis))

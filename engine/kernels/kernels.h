@@ -109,6 +109,14 @@ struct AttentionParams {
 // them.
 constexpr uint32_t kTilesHeadDim = 128;
 
+// attention_part (portable, and there only where items are lanes): the same for few rows, of each
+// head and row `parts` parts of the positions by themselves, as the third axis of its grid says.
+// Buffers: as attention, but in y's place f32[rows*heads][parts][head_dim + 2]: sums, the largest
+// score, the weight of all. attention_join: y from those. Buffers: parts, y.
+struct AttentionJoinParams {
+  uint32_t heads, head_dim, parts;  // heads: of all rows
+};
+
 // silu_mul: y = silu(gate) * up, elementwise; silu(x) = x / (1 + exp(-x)).  Buffers: gate, up, y
 // (may be gate). add: y = a + b.  Buffers: a, b, y (may be a or b).
 struct ElementwiseParams {
@@ -156,6 +164,8 @@ Grid PortableGrid(const DequantizeParams& params);
 Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);
 Grid PortableGrid(const AttentionParams& params);
+Grid PortablePartsGrid(const AttentionParams& params, uint32_t parts);  // of attention_part
+Grid PortableGrid(const AttentionJoinParams& params);
 Grid PortableTilesGrid(const AttentionParams& params);  // of attention_tiles
 Grid PortableGrid(const ElementwiseParams& params);
 Grid PortableGrid(const AddBiasParams& params);

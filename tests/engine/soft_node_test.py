@@ -45,6 +45,9 @@ class SoftNode(unittest.TestCase):
     def test_nvidia_and_amd_and_the_processor_together(self):
         self.check(ask("--slices", "cuda:50%:32MiB,hip:50%:32MiB,cpu:50%", "--split", "3,4,3"), 3)
 
+    def test_long_contexts_are_attended_to_in_parts(self):
+        self.check(ask("--slices", "cuda", "--context", 1024), 1)
+
     def test_two_slices_of_one_card(self):
         self.check(ask("--slices", "cuda:25%,cuda:50%", "--split", "5,5"), 2)
 

@@ -132,6 +132,14 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
         bench.Run("attention", shape, PortableGrid(attention), attention,
                   {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows, embd},
                   2 * floats * kEmbd + 8 * keys * kv_dim, 4 * keys * kEmbd, positions, 3));
+    if (rows == 1 && program.GetKernel("attention_part").ok()) {
+      constexpr uint32_t kParts = 8;
+      HET_RETURN_IF_ERROR(
+          bench.Run("attention_part", shape, PortablePartsGrid(attention, kParts), attention,
+                    {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows,
+                     uint64_t{4} * kHeads * kParts * (kHeadDim + 2)},
+                    2 * floats * kEmbd + 8 * keys * kv_dim, 4 * keys * kEmbd, positions, 3));
+    }
     if (rows > 1 && program.GetKernel("attention_tiles").ok()) {
       HET_RETURN_IF_ERROR(
           bench.Run("attention_tiles", shape, PortableTilesGrid(attention), attention,

@@ -476,6 +476,19 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
                                      Bytes(slots), std::vector<uint8_t>(size_t{rows} * q_dim * 4)},
                                     5));
     ExpectAttention(params, q, keys, values, positions, slots, y, 2e-5);
+    if (!Has("attention_part")) continue;
+    for (const uint32_t parts : {2u, 5u}) {  // of few positions some are empty
+      const std::vector<uint8_t> of_parts = machine().Run(
+          "attention_part", PortablePartsGrid(params, parts), params,
+          {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions), Bytes(slots),
+           std::vector<uint8_t>(size_t{rows} * c.heads * parts * (c.head_dim + 2) * 4)},
+          5);
+      const AttentionJoinParams join{rows * c.heads, c.head_dim, parts};
+      const std::vector<float> joined = Values<float>(
+          machine().Run("attention_join", PortableGrid(join), join,
+                        {of_parts, std::vector<uint8_t>(size_t{rows} * q_dim * 4)}, 1));
+      ExpectAttention(params, q, keys, values, positions, slots, joined, 2e-5);
+    }
   }
 }
 

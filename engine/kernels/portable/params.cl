@@ -7,6 +7,7 @@ struct DequantizeParams { uint rows, n_in; };
 struct RopeParams { uint rows, heads, head_dim, rope_dim, pairing; float magnitude; };
 struct KvAppendParams { uint rows, kv_dim, context; };
 struct AttentionParams { uint rows, heads, kv_heads, head_dim, context, window; float scale; };
+struct AttentionJoinParams { uint heads, head_dim, parts; };
 struct ElementwiseParams { uint count; };
 struct AddBiasParams { uint rows, cols; };
 struct ArgmaxParams { uint rows, cols; };

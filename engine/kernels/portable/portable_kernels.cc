@@ -7,10 +7,10 @@ namespace hetllm {
 namespace portable {
 
 // From the .cl files of this folder.
-extern const char text_attention[], text_attention_tiles[], text_dequantize[], text_elementwise[],
-    text_formats[], text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_wide[],
-    text_matmul_simt[], text_matmul_wide[], text_matvec_q8_simt[], text_matvec_simt[],
-    text_params[], text_rows[];
+extern const char text_attention_simt[], text_attention_tiles[], text_attention_wide[],
+    text_dequantize[], text_elementwise[], text_formats[], text_get_rows[], text_matmul[],
+    text_matmul_q4_0_wide[], text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[],
+    text_matvec_q8_simt[], text_matvec_simt[], text_params[], text_rows[];
 
 }  // namespace portable
 
@@ -64,7 +64,8 @@ std::string Compose() {
     AppendFor(format, {text_dequantize}, source);
   source += text_rows;
   source += text_elementwise;
-  source += text_attention;
+  source += std::string("#if HET_WIDE_ITEMS\n") + text_attention_wide + "#else\n" +
+            text_attention_simt + "#endif\n";
   source += text_attention_tiles;
   return source;
 }
@@ -108,6 +109,12 @@ Grid PortableGrid(const KvAppendParams& params) {
 }
 
 Grid PortableGrid(const AttentionParams& params) { return Groups(params.heads, params.rows); }
+
+Grid PortablePartsGrid(const AttentionParams& params, uint32_t parts) {
+  return {{params.heads, params.rows, parts}, {kItems, 1, 1}};
+}
+
+Grid PortableGrid(const AttentionJoinParams& params) { return Groups(params.heads); }
 
 Grid PortableTilesGrid(const AttentionParams& params) {
   return Groups(params.heads, Pieces(params.rows, kAttentionRows));
