@@ -158,7 +158,7 @@ class PrefillByHalves(unittest.TestCase):
             self.assertEqual(rows("--slices", "cuda"), 128)
             self.assertEqual(rows("--slices", "cuda", "--activations", "q8", "--no-library"), 128)
             self.assertEqual(rows("--slices", "cpu", "--activations", "q8"), 128)
-            self.assertEqual(rows("--slices", "cuda:100%:7MiB", "--activations", "q8"), 128)
+            self.assertEqual(rows("--slices", "cuda:100%:1MiB", "--activations", "q8"), 128)
 
     def test_a_slice_too_small_for_whole_matrices_takes_them_in_parts(self):
         with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
