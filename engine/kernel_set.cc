@@ -196,10 +196,10 @@ void KernelSet::Rope(Queue queue, Place x, Place positions, Place frequencies,
          {3 * elements, 8 * elements, static_cast<double>(params.rows)});
 }
 
-void KernelSet::KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
+void KernelSet::KvAppend(Queue queue, const KvAppendPlaces& at,
                          const KvAppendParams& params) const {
-  const double elements = double{1} * params.rows * params.kv_dim;
-  Launch(queue, "kv_append", {x, positions, slots, cache}, params,
+  const double elements = double{2} * params.rows * params.kv_dim;
+  Launch(queue, "kv_append", {at.k, at.v, at.positions, at.slots, at.k_cache, at.v_cache}, params,
          {0, 8 * elements, static_cast<double>(params.rows)});
 }
 

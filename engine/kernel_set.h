@@ -71,8 +71,10 @@ class KernelSet {
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;
   void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;
-  void KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
-                const KvAppendParams& params) const;
+  struct KvAppendPlaces {
+    Place k, v, positions, slots, k_cache, v_cache;
+  };
+  void KvAppend(Queue queue, const KvAppendPlaces& at, const KvAppendParams& params) const;
   struct AttentionPlaces {
     Place q, k, v, positions, slots, y;
   };

@@ -299,9 +299,8 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   Turn(queue, rows, shape.heads, q_, block.q_bias, block.q_norm);
   Turn(queue, rows, shape.kv_heads, k_, block.k_bias, block.k_norm);
   AddBias(queue, rows, v_, block.v_bias);
-  const KvAppendParams append{rows, shape.kv_dim(), limits_.context};
-  kernels_.KvAppend(queue, k_, positions_, slots_, keys, append);
-  kernels_.KvAppend(queue, v_, positions_, slots_, values, append);
+  kernels_.KvAppend(queue, {k_, v_, positions_, slots_, keys, values},
+                    {rows, shape.kv_dim(), limits_.context});
   Attend(queue, batch, {q_, keys, values, positions_, slots_, mixed_});
   Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
   AddBias(queue, rows, x, block.o_bias);

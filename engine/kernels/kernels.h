@@ -83,9 +83,9 @@ struct RopeParams {
   float magnitude;
 };
 
-// kv_append: cache[(slot[r]*context + position[r])][:] = x[r][:], kv_dim = kv_heads*head_dim
-// elements, f32. Buffers: x f32[rows][kv_dim], positions int32[rows], slots int32[rows], cache
-// f32[slots][context][kv_dim].
+// kv_append: k_cache[slots[r]*context + positions[r]][:] = k[r][:], kv_dim = kv_heads*head_dim
+// elements, and the same of v. Buffers: k f32[rows][kv_dim], v (as k), positions int32[rows], slots
+// int32[rows], k cache f32[slots][context][kv_dim], v cache (as the k cache).
 struct KvAppendParams {
   uint32_t rows, kv_dim, context;
 };

@@ -115,13 +115,12 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
       keys += kContext - rows + r + 1;
     }
     const uint32_t kv_dim = kKvHeads * kHeadDim;
+    const uint64_t row = uint64_t{4} * rows * kv_dim, cache = uint64_t{4} * kContext * kv_dim;
     const KvAppendParams append{rows, kv_dim, kContext};
     HET_RETURN_IF_ERROR(bench.Run("kv_append", shape, PortableGrid(append), append,
-                                  {uint64_t{4} * rows * kv_dim, uint64_t{4} * rows,
-                                   uint64_t{4} * rows, uint64_t{4} * kContext * kv_dim},
-                                  2 * floats * kv_dim, 0, positions, 1));
+                                  {row, row, uint64_t{4} * rows, uint64_t{4} * rows, cache, cache},
+                                  4 * floats * kv_dim, 0, positions, 2));
     const AttentionParams attention{rows, kHeads, kKvHeads, kHeadDim, kContext, 0, 0.125f};
-    const uint64_t cache = uint64_t{4} * kContext * kv_dim;
     HET_RETURN_IF_ERROR(
         bench.Run("attention", shape, PortableGrid(attention), attention,
                   {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows, embd},

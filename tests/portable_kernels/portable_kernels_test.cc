@@ -447,15 +447,22 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
     std::vector<float> keys = Normals(size_t{kSlots} * kContext * kv_dim), values = keys;
     std::reverse(values.begin(), values.end());
     const std::vector<float> new_keys = Normals(size_t{rows} * kv_dim);
+    const std::vector<float> new_values = Normals(size_t{rows} * kv_dim);
     const KvAppendParams append{rows, kv_dim, kContext};
-    const std::vector<uint8_t> cache =
-        machine().Run("kv_append", PortableGrid(append), append,
-                      {Bytes(new_keys), Bytes(positions), Bytes(slots), Bytes(keys)}, 3);
+    const auto cache_after = [&](size_t result) {
+      return Values<float>(machine().Run("kv_append", PortableGrid(append), append,
+                                         {Bytes(new_keys), Bytes(new_values), Bytes(positions),
+                                          Bytes(slots), Bytes(keys), Bytes(values)},
+                                         result));
+    };
+    const std::vector<float> key_cache = cache_after(4), value_cache = cache_after(5);
     for (size_t r = 0; r < rows; ++r) {
-      std::copy_n(new_keys.begin() + r * kv_dim, kv_dim,
-                  keys.begin() + (size_t(slots[r]) * kContext + positions[r]) * kv_dim);
+      const size_t at = (size_t(slots[r]) * kContext + positions[r]) * kv_dim;
+      std::copy_n(new_keys.begin() + r * kv_dim, kv_dim, keys.begin() + at);
+      std::copy_n(new_values.begin() + r * kv_dim, kv_dim, values.begin() + at);
     }
-    ASSERT_EQ(Values<float>(cache), keys) << "kv_append";
+    ASSERT_EQ(key_cache, keys) << "kv_append";
+    ASSERT_EQ(value_cache, values) << "kv_append";
 
     const uint32_t q_dim = c.heads * c.head_dim;
     const std::vector<float> q = Normals(size_t{rows} * q_dim);

@@ -419,19 +419,21 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
 TEST_P(NativeKernels, KvAppendWritesItsRowsAndDropsWhatIsOutside) {
   const uint32_t rows = 5, kv_dim = 12, context = 4, slot_count = 3;
   Random random(3);
-  std::vector<float> x = random.Normals(rows * kv_dim), cache(slot_count * context * kv_dim, -5.0f),
-                     want = cache;
+  std::vector<float> k = random.Normals(rows * kv_dim), v = random.Normals(rows * kv_dim);
+  std::vector<float> k_cache(slot_count * context * kv_dim, -5.0f),
+      v_cache = k_cache, want_k = k_cache, want_v = v_cache;
   std::vector<int32_t> positions = {0, 3, 4, -1, 2}, slots = {2, 0, 1, 1, -1};
   for (const uint32_t r : {0u, 1u}) {
-    std::copy_n(
-        x.begin() + r * kv_dim, kv_dim,
-        want.begin() +
-            (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim);
+    const size_t at =
+        (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim;
+    std::copy_n(k.begin() + r * kv_dim, kv_dim, want_k.begin() + at);
+    std::copy_n(v.begin() + r * kv_dim, kv_dim, want_v.begin() + at);
   }
   const KvAppendParams params{rows, kv_dim, context};
   Launch("kv_append", params, NativeGrid(params),
-         {x.data(), positions.data(), slots.data(), cache.data()}, 2);
-  EXPECT_EQ(cache, want);
+         {k.data(), v.data(), positions.data(), slots.data(), k_cache.data(), v_cache.data()}, 2);
+  EXPECT_EQ(k_cache, want_k);
+  EXPECT_EQ(v_cache, want_v);
 }
 
 struct AttentionCase {

@@ -82,10 +82,13 @@ HET_KERNEL HET_GROUP_SIZE(64) void rope(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER
   }
 }
 
-// cache[slot[r]*context + position[r]][:] = x[r][:].
-HET_KERNEL HET_GROUP_SIZE(64) void kv_append(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
-                                            HET_BUFFER(3), struct KvAppendParams p) {
-  const uint kv_dim = p.kv_dim, context = p.context, r = het_group_id(1), k = het_global_id(0);
-  const ulong at = (ulong)HET_PTR(const int, 2)[r] * context + (ulong)HET_PTR(const int, 1)[r];
-  if (k < kv_dim) HET_PTR(float, 3)[at * kv_dim + k] = HET_PTR(const float, 0)[(ulong)r * kv_dim + k];
+// k_cache[slots[r]*context + positions[r]][:] = k[r][:], and of v.
+HET_KERNEL HET_GROUP_SIZE(64) void kv_append(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2), HET_BUFFER(3),
+                                            HET_BUFFER(4), HET_BUFFER(5), struct KvAppendParams p) {
+  const uint kv_dim = p.kv_dim, context = p.context, r = het_group_id(1), i = het_global_id(0);
+  if (i >= kv_dim) return;
+  const ulong row = (ulong)HET_PTR(const int, 3)[r] * context + (ulong)HET_PTR(const int, 2)[r];
+  const ulong from = (ulong)r * kv_dim + i, to = row * kv_dim + i;
+  HET_PTR(float, 4)[to] = HET_PTR(const float, 0)[from];
+  HET_PTR(float, 5)[to] = HET_PTR(const float, 1)[from];
 }
