@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/weight_type.h"
 
 namespace hetllm {
 namespace {
@@ -15,12 +16,12 @@ uint64_t Padded(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment *
 // The parts of the scratch buffer, in order: bytes of each for a stage with or without blocks and
 // head.
 struct Layout {
-  uint64_t x = 0, normed = 0, q = 0, k = 0, v = 0, mixed = 0, gate = 0, up = 0, q8 = 0;
+  uint64_t x = 0, normed = 0, qkv = 0, mixed = 0, gate_up = 0, q8 = 0;
   uint64_t positions = 0, slots = 0, wanted = 0, gathered = 0, logits = 0, frequencies = 0;
 
   uint64_t Total() const {
     uint64_t total = 0;
-    for (const uint64_t part : {x, normed, q, k, v, mixed, gate, up, q8, positions, slots, wanted,
+    for (const uint64_t part : {x, normed, qkv, mixed, gate_up, q8, positions, slots, wanted,
                                 gathered, logits, frequencies}) {
       total += Padded(part);
     }
@@ -32,12 +33,9 @@ Layout BlockLayout(const Shape& shape, const Limits& limits) {
   const uint64_t row = uint64_t{4} * limits.rows;
   Layout layout;
   layout.normed = row * shape.embd;
-  layout.q = row * shape.q_dim();
-  layout.k = row * shape.kv_dim();
-  layout.v = row * shape.kv_dim();
+  layout.qkv = row * (shape.q_dim() + 2 * shape.kv_dim());
   layout.mixed = row * shape.q_dim();
-  layout.gate = row * shape.ff;
-  layout.up = row * shape.ff;
+  layout.gate_up = row * 2 * shape.ff;
   if (limits.q8) {
     const uint64_t widest = std::max({shape.embd, shape.q_dim(), shape.ff});
     layout.q8 = limits.rows * Q8RowBytes(widest);
@@ -60,6 +58,8 @@ void AddHead(const Shape& shape, const Limits& limits, Layout& layout) {
     layout.q8 = std::max<uint64_t>(layout.q8, limits.wanted * Q8RowBytes(shape.embd));
   }
 }
+
+bool IsAt(Place a, Place b) { return a.buffer == b.buffer && a.offset == b.offset; }
 
 uint64_t CacheBytes(const Model& model, const Limits& limits) {
   return uint64_t{limits.slots} * limits.context * model.shape().kv_dim() * sizeof(float);
@@ -135,12 +135,9 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
   };
   place(layout.x, x_);
   place(layout.normed, normed_);
-  place(layout.q, q_);
-  place(layout.k, k_);
-  place(layout.v, v_);
+  place(layout.qkv, qkv_);
   place(layout.mixed, mixed_);
-  place(layout.gate, gate_);
-  place(layout.up, up_);
+  place(layout.gate_up, gate_up_);
   place(layout.q8, q8_);
   place(layout.positions, positions_);
   place(layout.slots, slots_);
@@ -210,34 +207,53 @@ void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t
     RunBlock(queue, batch, layer, x);
 }
 
-bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.HasQ8(w.type); }
+bool Stage::UsesQ8(WeightType type) const { return limits_.q8 && kernels_.HasQ8(type); }
 
-void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
-                     std::initializer_list<Product> products, bool accumulate) {
-  const auto width = static_cast<uint32_t>(n_in);
+bool Stage::Product::IsBefore(const Product& next) const {
+  const uint64_t w_bytes = uint64_t{n_in} / BlockElements(type) * BlockBytes(type) * n_out;
+  return next.type == type && next.n_in == n_in && IsAt(next.w, w + w_bytes) &&
+         IsAt(next.y, y + uint64_t{4} * n_out);
+}
+
+std::vector<Stage::Product> Stage::ProductsOf(
+    uint32_t rows, std::initializer_list<std::pair<const GgufTensor*, Place>> matrices) const {
+  std::vector<Product> products;
+  for (const auto& [w, y] : matrices) {
+    const Product next{w->type, static_cast<uint32_t>(w->ne[0]), static_cast<uint32_t>(w->ne[1]),
+                       weights_.Of(*w), y};
+    if (rows == 1 && !products.empty() && products.back().IsBefore(next)) {
+      products.back().n_out += next.n_out;
+    } else {
+      products.push_back(next);
+    }
+  }
+  return products;
+}
+
+void Stage::Multiply(het::api::QueueView queue, uint32_t rows, Place x,
+                     const std::vector<Product>& products, bool accumulate) {
   bool quantised = false, halved = false;
-  for (const Product& product : products) {
-    const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
-                              accumulate ? 1u : 0u};
-    if (panels_.Takes(product.w->type, rows)) {
-      if (!halved) panels_.Load(queue, x, rows, width);
+  for (const auto& [type, n_in, n_out, w, y] : products) {
+    const MatmulParams params{rows, n_in, n_out, accumulate ? 1u : 0u};
+    if (panels_.Takes(type, rows)) {
+      if (!halved) panels_.Load(queue, x, rows, n_in);
       halved = true;
-      panels_.Multiply(queue, product.w->type, weights_.Of(*product.w), product.y, params);
+      panels_.Multiply(queue, type, w, y, params);
       continue;
     }
-    if (limits_.q8 && rows == 1 && kernels_.HasHalf(product.w->type)) {
-      kernels_.MatmulHalf(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
+    if (limits_.q8 && rows == 1 && kernels_.HasHalf(type)) {
+      kernels_.MatmulHalf(queue, type, w, x, y, params);
       continue;
     }
-    if (!UsesQ8(*product.w)) {
-      kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
+    if (!UsesQ8(type)) {
+      kernels_.Matmul(queue, type, w, x, y, params);
       continue;
     }
     if (!quantised) {
-      kernels_.Quantize(queue, x, q8_, {rows, width});
+      kernels_.Quantize(queue, x, q8_, {rows, n_in});
       quantised = true;
     }
-    kernels_.MatmulQ8(queue, product.w->type, weights_.Of(*product.w), q8_, product.y, params);
+    kernels_.MatmulQ8(queue, type, w, q8_, y, params);
   }
 }
 
@@ -293,22 +309,26 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   const LayerCache& cache = caches_.at(layer);
   const Place keys = cache.buffer.At(0);
   const Place values = cache.buffer.At(cache.values);
+  const uint64_t row = uint64_t{4} * rows;
+  const Place q = qkv_, k = q + row * shape.q_dim(), v = k + row * shape.kv_dim();
+  const Place gate = gate_up_, up = gate + row * shape.ff;
 
   kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, shape.embd, normed_, {{block.q, q_}, {block.k, k_}, {block.v, v_}}, false);
-  Turn(queue, rows, shape.heads, q_, block.q_bias, block.q_norm);
-  Turn(queue, rows, shape.kv_heads, k_, block.k_bias, block.k_norm);
-  AddBias(queue, rows, v_, block.v_bias);
-  kernels_.KvAppend(queue, {k_, v_, positions_, slots_, keys, values},
+  Multiply(queue, rows, normed_, ProductsOf(rows, {{block.q, q}, {block.k, k}, {block.v, v}}),
+           false);
+  Turn(queue, rows, shape.heads, q, block.q_bias, block.q_norm);
+  Turn(queue, rows, shape.kv_heads, k, block.k_bias, block.k_norm);
+  AddBias(queue, rows, v, block.v_bias);
+  kernels_.KvAppend(queue, {k, v, positions_, slots_, keys, values},
                     {rows, shape.kv_dim(), limits_.context});
-  Attend(queue, batch, {q_, keys, values, positions_, slots_, mixed_});
-  Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
+  Attend(queue, batch, {q, keys, values, positions_, slots_, mixed_});
+  Multiply(queue, rows, mixed_, ProductsOf(rows, {{block.o, x}}), true);
   AddBias(queue, rows, x, block.o_bias);
 
   kernels_.RmsNorm(queue, x, weights_.Of(*block.ffn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, shape.embd, normed_, {{block.gate, gate_}, {block.up, up_}}, false);
-  kernels_.SiluMul(queue, gate_, up_, gate_, {rows * shape.ff}, rows);
-  Multiply(queue, rows, shape.ff, gate_, {{block.down, x}}, true);
+  Multiply(queue, rows, normed_, ProductsOf(rows, {{block.gate, gate}, {block.up, up}}), false);
+  kernels_.SiluMul(queue, gate, up, gate, {rows * shape.ff}, rows);
+  Multiply(queue, rows, gate, ProductsOf(rows, {{block.down, x}}), true);
 }
 
 void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output) {
@@ -320,7 +340,7 @@ void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x,
   kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,
                    {wanted, shape.embd, shape.eps});
   const Place logits = limits_.greedy ? logits_ : output;
-  Multiply(queue, wanted, shape.embd, normed, {{&model_.head(), logits}}, false);
+  Multiply(queue, wanted, normed, ProductsOf(wanted, {{&model_.head(), logits}}), false);
   if (limits_.greedy) {
     kernels_.Argmax(queue, logits, output, {wanted, shape.vocab});
   }
