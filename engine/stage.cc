@@ -263,13 +263,16 @@ void Stage::AddBias(het::api::QueueView queue, uint32_t rows, Place y, const Ggu
   }
 }
 
-void Stage::Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
-                 const GgufTensor* bias, const GgufTensor* norm) {
-  const Shape& shape = model_.shape();
-  AddBias(queue, rows, x, bias);
+void Stage::NormHeads(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+                      const GgufTensor* norm) {
   if (norm != nullptr) {
+    const Shape& shape = model_.shape();
     kernels_.RmsNorm(queue, x, weights_.Of(*norm), x, {rows * heads, shape.head_dim, shape.eps});
   }
+}
+
+void Stage::Rotate(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x) {
+  const Shape& shape = model_.shape();
   kernels_.Rope(queue, x, positions_, frequencies_,
                 {rows, heads, shape.head_dim, shape.rope_dim, model_.architecture().rope_pairing,
                  shape.rope_magnitude});
@@ -316,9 +319,17 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
   Multiply(queue, rows, normed_, ProductsOf(rows, {{block.q, q}, {block.k, k}, {block.v, v}}),
            false);
-  Turn(queue, rows, shape.heads, q, block.q_bias, block.q_norm);
-  Turn(queue, rows, shape.kv_heads, k, block.k_bias, block.k_norm);
+  AddBias(queue, rows, q, block.q_bias);
+  AddBias(queue, rows, k, block.k_bias);
   AddBias(queue, rows, v, block.v_bias);
+  NormHeads(queue, rows, shape.heads, q, block.q_norm);
+  NormHeads(queue, rows, shape.kv_heads, k, block.k_norm);
+  if (rows == 1) {  // the heads of k are behind those of q
+    Rotate(queue, rows, shape.heads + shape.kv_heads, q);
+  } else {
+    Rotate(queue, rows, shape.heads, q);
+    Rotate(queue, rows, shape.kv_heads, k);
+  }
   kernels_.KvAppend(queue, {k, v, positions_, slots_, keys, values},
                     {rows, shape.kv_dim(), limits_.context});
   Attend(queue, batch, {q, keys, values, positions_, slots_, mixed_});

@@ -119,10 +119,12 @@ class Stage {
   // possible.
   void Multiply(het::api::QueueView queue, uint32_t rows, Place x,
                 const std::vector<Product>& products, bool accumulate);
-  // Everything between the products of q and k and the cache.
-  void Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
-            const GgufTensor* bias, const GgufTensor* norm);
+  // Where the model has them.
   void AddBias(het::api::QueueView queue, uint32_t rows, Place y, const GgufTensor* bias);
+  void NormHeads(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+                 const GgufTensor* norm);
+  // Turns the heads of x by the rows' positions.
+  void Rotate(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x);
   bool UsesQ8(WeightType type) const;
 
   const Model& model_;
