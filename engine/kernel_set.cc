@@ -34,7 +34,8 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  std::vector<std::string> optional = {"quantize_q8", "attention_tiles"};
+  std::vector<std::string> optional = {"quantize_q8", "rmsnorm_q8", "silu_mul_q8",
+                                       "attention_tiles"};
   if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
@@ -56,10 +57,12 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   }
   form_ = kernels_.at("matmul_f32").form();
   has_library_ = has_library_ && kernels_.contains("to_half");
+  quantises_ = kernels_.contains("quantize_q8") && kernels_.contains("rmsnorm_q8") &&
+               kernels_.contains("silu_mul_q8");
 }
 
 bool KernelSet::HasQ8(WeightType type) const {
-  return kernels_.contains("quantize_q8") && kernels_.contains(Named("matmul_", type, "_q8"));
+  return quantises_ && kernels_.contains(Named("matmul_", type, "_q8"));
 }
 
 void KernelSet::Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
@@ -161,6 +164,18 @@ void KernelSet::MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place
 void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const {
   const double rows = params.rows, n_in = params.n_in;
   Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
+}
+
+void KernelSet::RmsNormQ8(Queue queue, Place x, Place weight, Place y,
+                          const RmsNormParams& params) const {
+  const double rows = params.rows, cols = params.cols;
+  Launch(queue, "rmsnorm_q8", {x, weight, y}, params, {7 * rows * cols, 5.125 * rows * cols, rows});
+}
+
+void KernelSet::SiluMulQ8(Queue queue, Place gate, Place up, Place y,
+                          const SiluMulQ8Params& params) const {
+  const double rows = params.rows, n_in = params.n_in;
+  Launch(queue, "silu_mul_q8", {gate, up, y}, params, {8 * rows * n_in, 9.125 * rows * n_in, rows});
 }
 
 void KernelSet::ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params,

@@ -207,7 +207,12 @@ void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t
     RunBlock(queue, batch, layer, x);
 }
 
-bool Stage::UsesQ8(WeightType type) const { return limits_.q8 && kernels_.HasQ8(type); }
+Stage::Takes Stage::TakesOf(WeightType type, uint32_t rows) const {
+  if (panels_.Takes(type, rows)) return Takes::kPanels;
+  if (!limits_.q8) return Takes::kF32;
+  if (rows == 1 && kernels_.HasHalf(type)) return Takes::kHalf;
+  return kernels_.HasQ8(type) ? Takes::kQ8 : Takes::kF32;
+}
 
 bool Stage::Product::IsBefore(const Product& next) const {
   const uint64_t w_bytes = uint64_t{n_in} / BlockElements(type) * BlockBytes(type) * n_out;
@@ -215,12 +220,21 @@ bool Stage::Product::IsBefore(const Product& next) const {
          IsAt(next.y, y + uint64_t{4} * n_out);
 }
 
-std::vector<Stage::Product> Stage::ProductsOf(
+bool Stage::AllTakeQ8(const Products& products) {
+  return std::all_of(products.begin(), products.end(),
+                     [](const Product& product) { return product.takes == Takes::kQ8; });
+}
+
+Stage::Products Stage::ProductsOf(
     uint32_t rows, std::initializer_list<std::pair<const GgufTensor*, Place>> matrices) const {
-  std::vector<Product> products;
+  Products products;
   for (const auto& [w, y] : matrices) {
-    const Product next{w->type, static_cast<uint32_t>(w->ne[0]), static_cast<uint32_t>(w->ne[1]),
-                       weights_.Of(*w), y};
+    const Product next{w->type,
+                       TakesOf(w->type, rows),
+                       static_cast<uint32_t>(w->ne[0]),
+                       static_cast<uint32_t>(w->ne[1]),
+                       weights_.Of(*w),
+                       y};
     if (rows == 1 && !products.empty() && products.back().IsBefore(next)) {
       products.back().n_out += next.n_out;
     } else {
@@ -230,30 +244,51 @@ std::vector<Stage::Product> Stage::ProductsOf(
   return products;
 }
 
-void Stage::Multiply(het::api::QueueView queue, uint32_t rows, Place x,
-                     const std::vector<Product>& products, bool accumulate) {
-  bool quantised = false, halved = false;
-  for (const auto& [type, n_in, n_out, w, y] : products) {
+Stage::Input Stage::Normed(het::api::QueueView queue, uint32_t rows, Place x,
+                           const GgufTensor& weight, Place y, const Products& readers) {
+  const RmsNormParams params{rows, model_.shape().embd, model_.shape().eps};
+  if (AllTakeQ8(readers)) {
+    kernels_.RmsNormQ8(queue, x, weights_.Of(weight), q8_, params);
+    return {.f32 = {}, .in_q8 = true};
+  }
+  kernels_.RmsNorm(queue, x, weights_.Of(weight), y, params);
+  return {y};
+}
+
+Stage::Input Stage::Gated(het::api::QueueView queue, uint32_t rows, Place gate, Place up,
+                          const Products& readers) {
+  const uint32_t ff = model_.shape().ff;
+  if (AllTakeQ8(readers)) {
+    kernels_.SiluMulQ8(queue, gate, up, q8_, {rows, ff});
+    return {.f32 = {}, .in_q8 = true};
+  }
+  kernels_.SiluMul(queue, gate, up, gate, {rows * ff}, rows);
+  return {gate};
+}
+
+void Stage::Multiply(het::api::QueueView queue, uint32_t rows, Input input,
+                     const Products& products, bool accumulate) {
+  bool in_panels = false;
+  for (const auto& [type, takes, n_in, n_out, w, y] : products) {
     const MatmulParams params{rows, n_in, n_out, accumulate ? 1u : 0u};
-    if (panels_.Takes(type, rows)) {
-      if (!halved) panels_.Load(queue, x, rows, n_in);
-      halved = true;
-      panels_.Multiply(queue, type, w, y, params);
-      continue;
+    switch (takes) {
+      case Takes::kF32:
+        kernels_.Matmul(queue, type, w, input.f32, y, params);
+        break;
+      case Takes::kHalf:
+        kernels_.MatmulHalf(queue, type, w, input.f32, y, params);
+        break;
+      case Takes::kPanels:
+        if (!in_panels) panels_.Load(queue, input.f32, rows, n_in);
+        in_panels = true;
+        panels_.Multiply(queue, type, w, y, params);
+        break;
+      case Takes::kQ8:
+        if (!input.in_q8) kernels_.Quantize(queue, input.f32, q8_, {rows, n_in});
+        input.in_q8 = true;
+        kernels_.MatmulQ8(queue, type, w, q8_, y, params);
+        break;
     }
-    if (limits_.q8 && rows == 1 && kernels_.HasHalf(type)) {
-      kernels_.MatmulHalf(queue, type, w, x, y, params);
-      continue;
-    }
-    if (!UsesQ8(type)) {
-      kernels_.Matmul(queue, type, w, x, y, params);
-      continue;
-    }
-    if (!quantised) {
-      kernels_.Quantize(queue, x, q8_, {rows, n_in});
-      quantised = true;
-    }
-    kernels_.MatmulQ8(queue, type, w, q8_, y, params);
   }
 }
 
@@ -316,9 +351,8 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   const Place q = qkv_, k = q + row * shape.q_dim(), v = k + row * shape.kv_dim();
   const Place gate = gate_up_, up = gate + row * shape.ff;
 
-  kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, normed_, ProductsOf(rows, {{block.q, q}, {block.k, k}, {block.v, v}}),
-           false);
+  const Products qkv = ProductsOf(rows, {{block.q, q}, {block.k, k}, {block.v, v}});
+  Multiply(queue, rows, Normed(queue, rows, x, *block.attn_norm, normed_, qkv), qkv, false);
   AddBias(queue, rows, q, block.q_bias);
   AddBias(queue, rows, k, block.k_bias);
   AddBias(queue, rows, v, block.v_bias);
@@ -333,13 +367,13 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   kernels_.KvAppend(queue, {k, v, positions_, slots_, keys, values},
                     {rows, shape.kv_dim(), limits_.context});
   Attend(queue, batch, {q, keys, values, positions_, slots_, mixed_});
-  Multiply(queue, rows, mixed_, ProductsOf(rows, {{block.o, x}}), true);
+  Multiply(queue, rows, {mixed_}, ProductsOf(rows, {{block.o, x}}), true);
   AddBias(queue, rows, x, block.o_bias);
 
-  kernels_.RmsNorm(queue, x, weights_.Of(*block.ffn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, normed_, ProductsOf(rows, {{block.gate, gate}, {block.up, up}}), false);
-  kernels_.SiluMul(queue, gate, up, gate, {rows * shape.ff}, rows);
-  Multiply(queue, rows, gate, ProductsOf(rows, {{block.down, x}}), true);
+  const Products gate_up = ProductsOf(rows, {{block.gate, gate}, {block.up, up}});
+  Multiply(queue, rows, Normed(queue, rows, x, *block.ffn_norm, normed_, gate_up), gate_up, false);
+  const Products down = ProductsOf(rows, {{block.down, x}});
+  Multiply(queue, rows, Gated(queue, rows, gate, up, down), down, true);
 }
 
 void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output) {
@@ -348,10 +382,10 @@ void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x,
   const Place normed = gathered_ + uint64_t{limits_.wanted} * shape.embd * sizeof(float);
   kernels_.GetRows(queue, WeightType::kF32, x, wanted_, gathered_,
                    {wanted, shape.embd, batch.rows()});
-  kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,
-                   {wanted, shape.embd, shape.eps});
   const Place logits = limits_.greedy ? logits_ : output;
-  Multiply(queue, wanted, normed, ProductsOf(wanted, {{&model_.head(), logits}}), false);
+  const Products head = ProductsOf(wanted, {{&model_.head(), logits}});
+  const Input input = Normed(queue, wanted, gathered_, model_.output_norm(), normed, head);
+  Multiply(queue, wanted, input, head, false);
   if (limits_.greedy) {
     kernels_.Argmax(queue, logits, output, {wanted, shape.vocab});
   }

@@ -107,6 +107,13 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
     const ElementwiseParams silu{rows * kFf};
     HET_RETURN_IF_ERROR(bench.Run("silu_mul", shape, PortableGrid(silu), silu, {ff, ff, ff},
                                   3 * floats * kFf, 5.0 * rows * kFf));
+    HET_RETURN_IF_ERROR(bench.Run("rmsnorm_q8", shape, PortableGrid(norm), norm,
+                                  {embd, kEmbd * 4, Q8RowBytes(kEmbd) * rows}, 5.125 * rows * kEmbd,
+                                  7.0 * rows * kEmbd));
+    const SiluMulQ8Params silu_q8{rows, kFf};
+    HET_RETURN_IF_ERROR(bench.Run("silu_mul_q8", shape, PortableGrid(silu_q8), silu_q8,
+                                  {ff, ff, Q8RowBytes(kFf) * rows}, 9.125 * rows * kFf,
+                                  8.0 * rows * kFf));
     // The last rows of a full context.
     std::vector<int32_t> positions;
     double keys = 0;

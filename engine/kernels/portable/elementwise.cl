@@ -16,14 +16,12 @@
 #endif
 
 // y = silu(gate) * up; silu(x) = x / (1 + exp(-x)).
-#define SILU_VECTOR(i)                                                       \
-  const float8 g = vload8(0, gate + i), u = vload8(0, up + i);               \
-  vstore8(g / (1.0f + exp(-g)) * u, 0, y + i);
-#define SILU_SCALAR(i)                                                       \
-  {                                                                          \
-    const float g = gate[i];                                                 \
-    y[i] = g / (1.0f + exp(-g)) * up[i];                                     \
-  }
+HET_DEVICE float silu_mul1(float gate, float up) { return gate / (1.0f + exp(-gate)) * up; }
+#if HET_WIDE_ITEMS
+HET_DEVICE float8 silu_mul8(float8 gate, float8 up) { return gate / (1.0f + exp(-gate)) * up; }
+#endif
+#define SILU_VECTOR(i) vstore8(silu_mul8(vload8(0, gate + i), vload8(0, up + i)), 0, y + i);
+#define SILU_SCALAR(i) y[i] = silu_mul1(gate[i], up[i]);
 HET_KERNEL HET_GROUP_SIZE(64) void silu_mul(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
                                            struct ElementwiseParams p) {
   HET_GLOBAL const float* gate = HET_PTR(const float, 0);

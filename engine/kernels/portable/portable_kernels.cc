@@ -9,7 +9,8 @@ namespace portable {
 // From the .cl files of this folder.
 extern const char text_attention[], text_attention_tiles[], text_dequantize[], text_elementwise[],
     text_formats[], text_get_rows[], text_matmul[], text_matmul_q4_0_wide[], text_matmul_q8_simt[],
-    text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[], text_params[], text_rows[];
+    text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[], text_params[], text_quantize[],
+    text_rows[];
 
 }  // namespace portable
 
@@ -60,6 +61,7 @@ std::string Compose() {
     AppendFor(format, {text_dequantize}, source);
   source += text_rows;
   source += text_elementwise;
+  source += text_quantize;
   source += text_attention;
   source += text_attention_tiles;
   return source;
@@ -86,6 +88,10 @@ Grid PortableGrid(const MatmulParams& params, std::string_view kernel) {
 
 Grid PortableGrid(const QuantizeParams& params) {
   return Groups(Pieces(params.n_in / 32, kItems), params.rows);
+}
+
+Grid PortableGrid(const SiluMulQ8Params& params) {
+  return Groups(Pieces(params.n_in, kItems * kElementsPerItem), params.rows);
 }
 
 Grid PortableGrid(const DequantizeParams& params) {
