@@ -139,8 +139,8 @@ for model in "${models[@]}"; do
 done
 
 if [ -n "$kept" ]; then
-  title "engine, the first GPU without replays, without the matrix library, with larger micro-batches, with f32 activations ($kept)"
-  for variant in "--activations q8 --no-replay" "--activations q8 --no-library" "--activations q8 --chunk 512" "--activations f32"; do
+  title "engine, the first GPU without replays, without the matrix library, with smaller micro-batches, with f32 activations ($kept)"
+  for variant in "--activations q8 --no-replay" "--activations q8 --no-library" "--activations q8 --chunk 128" "--activations f32"; do
     name="variant-${variant##*--}" name="${name// /-}"
     # shellcheck disable=SC2086
     part 40 "$name" "$root/bin/hetllm" bench --embedded -m "$work/$kept.gguf" --slices "$first" \

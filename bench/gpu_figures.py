@@ -129,7 +129,7 @@ FIGURES = [
        lambda f, s=size, k=kind: engine(f, s, k, "prefill")) for size, kind in MODELS],
     ("decode, first model, replayed", "-", lambda f: variant(f, "no-replay", "decodeTokensPerSecond")),
     ("prefill, first model, by the library", "-", lambda f: variant(f, "no-library", "prefillTokensPerSecond")),
-    ("prefill, first model, 512 rows at a time", "-", lambda f: variant(f, "chunk-512", "prefillTokensPerSecond")),
+    ("prefill, first model, 128 rows at a time", "-", lambda f: variant(f, "chunk-128", "prefillTokensPerSecond")),
     ("four 25 % parts in one process", "each within 1 point, together >= 95 %", parts),
     ("pipeline over two slices of one GPU", ">= 0.9 of the sum", halves),
     ("PyTorch under hetctl run: memory", "the quota, exactly", lambda f: torch(f, "memory")),

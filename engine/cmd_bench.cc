@@ -151,15 +151,12 @@ class Bench {
 
   void MeasurePhase(Config& config, uint32_t repeat, bool prefill) {
     const size_t count = config.only < 0 ? config.specs.size() : 1;
-    EngineOptions engine_options = MakeEngineOptions(model_, options_.run, shape_, count);
-    (prefill ? engine_options.workload.decode : engine_options.workload.prefill).items = 0;
-    if (count == 1) {
-      engine_options.split.clear();  // belongs to the slices together
-    }
-    // Measured anew once per bench, so that plan and run belong to the same machine in the same
-    // mood.
-    engine_options.use_stored_costs = repeat > 0;
-    const uint64_t memory = WholeModelBytes(model_, engine_options.limits, count);
+    const uint32_t largest =
+        count > 1 ? kLargestChunk
+                  : LargestChunk(session_, options_.run,
+                                 {config.specs[static_cast<size_t>(std::max(config.only, 0))]});
+    const uint64_t memory = WholeModelBytes(
+        model_, MakeEngineOptions(model_, options_.run, shape_, count, largest).limits, count);
     std::vector<Slice> leased = AcquireSlices(session_, config.specs, memory);
     std::vector<Slice> slices;
     if (config.only < 0) {
@@ -170,6 +167,15 @@ class Bench {
     if (config.name.empty()) {
       config.name = slices[0].name;
     }
+    EngineOptions engine_options = MakeEngineOptions(
+        model_, options_.run, shape_, count, LargestChunk(model_, options_.run, shape_, slices));
+    (prefill ? engine_options.workload.decode : engine_options.workload.prefill).items = 0;
+    if (count == 1) {
+      engine_options.split.clear();  // belongs to the slices together
+    }
+    // Measured anew once per bench, so that plan and run belong to the same machine in the same
+    // mood.
+    engine_options.use_stored_costs = repeat > 0;
     Engine engine(session_, model_, std::move(slices), std::move(engine_options));
     config.threads = 0;
     for (const auto& slice : engine.slices()) {

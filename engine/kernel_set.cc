@@ -1,5 +1,7 @@
 #include "engine/kernel_set.h"
 
+#include <algorithm>
+
 #include "engine/error.h"
 #include "engine/weight_type.h"
 
@@ -34,14 +36,16 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  std::vector<std::string> optional = {"quantize_q8", "rmsnorm_q8", "silu_mul_q8",
-                                       "attention_tiles"};
+  std::vector<std::string> optional = {"quantize_q8",     "rmsnorm_q8",     "silu_mul_q8",
+                                       "attention_tiles", "attention_part", "attention_join"};
   if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
       kernels_[Named(prefix, type)] = program_.GetKernel(Named(prefix, type));
     }
+    optional.push_back(Named("matvec_", type));
     optional.push_back(Named("matmul_", type, BlockElements(type) > 1 ? "_q8" : "_half"));
+    if (BlockElements(type) > 1) optional.push_back(Named("matvec_", type, "_q8"));
     if (has_library_ && type != WeightType::kF32 && type != WeightType::kF16) {
       optional.push_back(Named("dequantize_", type));
     }
@@ -62,7 +66,8 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
 }
 
 bool KernelSet::HasQ8(WeightType type) const {
-  return quantises_ && kernels_.contains(Named("matmul_", type, "_q8"));
+  return quantises_ && (kernels_.contains(Named("matmul_", type, "_q8")) ||
+                        kernels_.contains(Named("matvec_", type, "_q8")));
 }
 
 void KernelSet::Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
@@ -136,7 +141,9 @@ void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
                     .y = y});
     return;
   }
-  LaunchMatmul(queue, Named("matmul_", type), {w, x, y}, params,
+  const std::string few = Named("matvec_", type);
+  const bool is_few = params.rows <= kMatvecFewRows && kernels_.contains(few);
+  LaunchMatmul(queue, is_few ? few : Named("matmul_", type), {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + 4 * rows * (n_in + n_out), rows});
 }
@@ -144,7 +151,9 @@ void KernelSet::Matmul(Queue queue, WeightType type, Place w, Place x, Place y,
 void KernelSet::MatmulQ8(Queue queue, WeightType type, Place w, Place x, Place y,
                          const MatmulParams& params) const {
   const double rows = params.rows, n_in = params.n_in, n_out = params.n_out;
-  LaunchMatmul(queue, Named("matmul_", type, "_q8"), {w, x, y}, params,
+  const std::string of_lanes = Named("matvec_", type, "_q8");
+  LaunchMatmul(queue, kernels_.contains(of_lanes) ? of_lanes : Named("matmul_", type, "_q8"),
+               {w, x, y}, params,
                {2 * rows * n_in * n_out,
                 WeightBytesOf(type, n_in, n_out) + rows * (1.125 * n_in + 4 * n_out), rows});
 }
@@ -239,6 +248,25 @@ void KernelSet::AttentionTiles(Queue queue, const AttentionPlaces& at,
                                const AttentionParams& params, double keys) const {
   Submit(queue, "attention_tiles", {at.q, at.k, at.v, at.positions, at.slots, at.y},
          PortableTilesGrid(params), &params, sizeof(params), CostOf(params, keys));
+}
+
+uint32_t KernelSet::AttentionParts(const AttentionParams& params, uint64_t bytes) const {
+  if (!kernels_.contains("attention_part") || !kernels_.contains("attention_join")) return 1;
+  const uint64_t groups = uint64_t{params.heads} * params.rows;
+  const uint64_t room = bytes / (groups * PartBytes(params));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(
+      std::min({kPartGroups / groups, uint64_t{params.context} / kPartKeys, room}), 1, kMostParts));
+}
+
+void KernelSet::AttentionInParts(Queue queue, const AttentionPlaces& at,
+                                 const AttentionParams& params, double keys, uint32_t parts,
+                                 Place scratch) const {
+  Submit(queue, "attention_part", {at.q, at.k, at.v, at.positions, at.slots, scratch},
+         PortablePartsGrid(params, parts), &params, sizeof(params), CostOf(params, keys));
+  const AttentionJoinParams join{params.heads * params.rows, params.head_dim, parts};
+  const double moved = double{1} * join.heads * (parts + 1) * params.head_dim;
+  LaunchPortable(queue, "attention_join", {scratch, at.y}, join,
+                 {2 * moved, 4 * moved, static_cast<double>(params.rows)});
 }
 
 void KernelSet::SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,

@@ -37,6 +37,10 @@ class KernelSet {
   // 64 rows.
   static constexpr uint32_t kTilesRows = 32;
   static constexpr uint32_t kTilesRunRows = 16;
+  // So many groups keep a large GPU busy; a part of fewer positions is not worth its launch.
+  static constexpr uint64_t kPartGroups = 512;
+  static constexpr uint32_t kPartKeys = 128;
+  static constexpr uint32_t kMostParts = 64;
 
   // Without `use_library` every product is het's own kernels'.
   explicit KernelSet(const het::api::Lease& lease, bool use_library = true);
@@ -88,6 +92,11 @@ class KernelSet {
   bool HasTiles(uint32_t head_dim) const;
   void AttentionTiles(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
                       double keys) const;
+  // Into how many parts the positions of so few rows are best cut, where `bytes` of scratch are
+  // free for them: 1, or what AttentionInParts takes. The same for every step of as many rows.
+  uint32_t AttentionParts(const AttentionParams& params, uint64_t bytes) const;
+  void AttentionInParts(Queue queue, const AttentionPlaces& at, const AttentionParams& params,
+                        double keys, uint32_t parts, Place scratch) const;
   void SiluMul(Queue queue, Place gate, Place up, Place y, const ElementwiseParams& params,
                uint32_t rows) const;
   void Argmax(Queue queue, Place x, Place ids, const ArgmaxParams& params) const;
@@ -96,6 +105,9 @@ class KernelSet {
   struct Cost {
     double flops, bytes, rows;
   };
+  static uint64_t PartBytes(const AttentionParams& params) {
+    return sizeof(float) * (uint64_t{params.head_dim} + 2);
+  }
   static Cost CostOf(const AttentionParams& params, double keys);
   template <typename Params>
   void Launch(Queue queue, const std::string& name, std::initializer_list<Place> buffers,

@@ -10,14 +10,14 @@
 namespace hetllm {
 namespace {
 
-constexpr uint32_t kLargestChunk = 128;
 constexpr uint32_t kLargestLogitsChunk = 32;  // each row brings a whole vocabulary of results
 constexpr uint32_t kMostPrompts = 1024;
 
 // Enough micro-batches that filling and draining the pipeline costs little, and no smaller than
 // matrices need.
-uint32_t ChooseChunk(const RunOptions& options, const RunShape& shape, size_t slices) {
-  const uint32_t most = shape.all_logits ? kLargestLogitsChunk : kLargestChunk;
+uint32_t ChooseChunk(const RunOptions& options, const RunShape& shape, size_t slices,
+                     uint32_t largest) {
+  const uint32_t most = shape.all_logits ? kLargestLogitsChunk : largest;
   if (options.chunk != 0) {
     return shape.all_logits ? std::min(options.chunk, most) : options.chunk;
   }
@@ -109,7 +109,7 @@ std::vector<SliceSpec> SpecsOf(const RunOptions& options) {
 }
 
 EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
-                                const RunShape& shape, size_t slices) {
+                                const RunShape& shape, size_t slices, uint32_t largest_chunk) {
   if (shape.prompts < 1 || shape.prompts > kMostPrompts) {
     throw Error(Cat(shape.prompts, " prompts; 1 to ", kMostPrompts, " are possible"), Exit::kUsage);
   }
@@ -128,7 +128,7 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
                 Exit::kUsage);
   }
   EngineOptions engine;
-  const uint32_t chunk = ChooseChunk(options, shape, slices);
+  const uint32_t chunk = ChooseChunk(options, shape, slices, largest_chunk);
   Limits& limits = engine.limits;
   limits.rows = std::max(chunk, shape.prompts);
   limits.wanted = shape.all_logits ? limits.rows : shape.prompts;
@@ -166,15 +166,49 @@ EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
   return engine;
 }
 
+uint32_t LargestChunk(const het::api::Session& session, const RunOptions& options,
+                      const std::vector<SliceSpec>& specs) {
+  const std::vector<het_device_info> devices = session.Devices();
+  if (options.activations != "q8" || options.no_library || specs.size() > 1 ||
+      (specs.empty() && devices.size() > 1)) {
+    return kLargestChunk;
+  }
+  const std::string device = specs.empty() ? "" : ResolveDevice(specs[0].device, devices);
+  for (const het_device_info& info : devices) {
+    if (specs.empty() || device == info.id) {
+      // The only kind of device that surely has none.
+      return info.backend == std::string_view("cpu") ? kLargestChunk : kLargestLibraryChunk;
+    }
+  }
+  return kLargestChunk;
+}
+
+uint32_t LargestChunk(const Model& model, const RunOptions& options, const RunShape& shape,
+                      const std::vector<Slice>& slices) {
+  if (options.activations != "q8" || options.no_library || slices.size() != 1 ||
+      !slices[0].lease.Can(HET_CAN_MULTIPLY_MATRICES)) {
+    return kLargestChunk;
+  }
+  uint32_t largest = kLargestLibraryChunk;
+  while (largest > kLargestChunk &&
+         WholeModelBytes(model, MakeEngineOptions(model, options, shape, 1, largest).limits, 1) >
+             slices[0].lease.info().memory_limit_bytes) {
+    largest /= 2;
+  }
+  return largest;
+}
+
 std::unique_ptr<Engine> MakeEngine(const het::api::Session& session, const Model& model,
                                    const RunOptions& options, const RunShape& shape) {
   const std::vector<SliceSpec> specs = SpecsOf(options);
   const size_t guess = specs.empty() ? session.Devices().size() : specs.size();
-  const EngineOptions planned = MakeEngineOptions(model, options, shape, guess);
+  const EngineOptions planned =
+      MakeEngineOptions(model, options, shape, guess, LargestChunk(session, options, specs));
   const uint64_t memory = WholeModelBytes(model, planned.limits, guess);
   std::vector<Slice> slices =
       specs.empty() ? AcquireDefault(session, memory) : AcquireSlices(session, specs, memory);
-  EngineOptions engine = MakeEngineOptions(model, options, shape, slices.size());
+  EngineOptions engine = MakeEngineOptions(model, options, shape, slices.size(),
+                                           LargestChunk(model, options, shape, slices));
   ProgressBar bar(Cat("loading ", model.path()));
   engine.progress = [&bar](uint64_t done, uint64_t all) {
     ThrowIfInterrupted();

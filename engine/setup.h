@@ -50,9 +50,20 @@ struct RunShape {
 // A daemon if one answers, else embedded; as the options say. Unreachable when a daemon was
 // demanded.
 het::api::Session OpenSession(const RunOptions& options);
-EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
-                                const RunShape& shape, size_t slices);
 std::vector<SliceSpec> SpecsOf(const RunOptions& options);
+// Of a prefill micro-batch nobody gave the rows of: a vendor's matrix library, which makes halves
+// of the weights for each one, wants more of them than het's own kernels do.
+constexpr uint32_t kLargestChunk = 128;
+constexpr uint32_t kLargestLibraryChunk = 2048;
+EngineOptions MakeEngineOptions(const Model& model, const RunOptions& options,
+                                const RunShape& shape, size_t slices,
+                                uint32_t largest_chunk = kLargestChunk);
+// The largest chunk that slices as `specs` (empty: every device) may come to run, to ask memory
+// for; and the one that those there are run.
+uint32_t LargestChunk(const het::api::Session& session, const RunOptions& options,
+                      const std::vector<SliceSpec>& specs);
+uint32_t LargestChunk(const Model& model, const RunOptions& options, const RunShape& shape,
+                      const std::vector<Slice>& slices);
 // Acquires, calibrates, plans and loads. Notes and the progress bar go to stderr.
 std::unique_ptr<Engine> MakeEngine(const het::api::Session& session, const Model& model,
                                    const RunOptions& options, const RunShape& shape);

@@ -333,8 +333,13 @@ void Stage::Attend(het::api::QueueView queue, const Microbatch& batch,
   }
   const bool tiles = limits_.q8 && kernels_.HasTiles(shape.head_dim) &&
                      rows >= KernelSet::kTilesRows && rows >= KernelSet::kTilesRunRows * runs;
+  // Nothing is in the part of gate and up yet.
+  const uint64_t room = 2 * sizeof(float) * uint64_t{limits_.rows} * shape.ff;
+  const uint32_t parts = kernels_.AttentionParts(params, room);
   if (tiles) {
     kernels_.AttentionTiles(queue, at, params, pairs);
+  } else if (parts > 1) {
+    kernels_.AttentionInParts(queue, at, params, pairs, parts, gate_up_);
   } else {
     kernels_.Attention(queue, at, params, pairs);
   }

@@ -26,6 +26,8 @@ typedef unsigned long ulong;
 #define HET_GROUP_SIZE(x) __launch_bounds__(x)
 #define HET_BARRIER() __syncthreads()
 #define HET_UNROLL _Pragma("unroll")
+#define HET_UNROLL_BY(n) HET_PRAGMA_(unroll n)
+#define HET_PRAGMA_(text) _Pragma(#text)
 #define HET_AXIS_(v, axis) ((axis) == 0 ? (uint)v.x : (axis) == 1 ? (uint)v.y : (uint)v.z)
 #define het_local_id(axis) HET_AXIS_(threadIdx, axis)
 #define het_local_size(axis) HET_AXIS_(blockDim, axis)
@@ -229,6 +231,25 @@ HET_DEVICE het_v8<int> het_dot4(het_v8<uint> a, het_v8<int> b) {
   return het_make8_<int>(het_dot4_(a.s0, b.s0), het_dot4_(a.s1, b.s1), het_dot4_(a.s2, b.s2),
                          het_dot4_(a.s3, b.s3), het_dot4_(a.s4, b.s4), het_dot4_(a.s5, b.s5),
                          het_dot4_(a.s6, b.s6), het_dot4_(a.s7, b.s7));
+}
+
+// c plus the sum of the products of four signed bytes.
+HET_DEVICE int het_dot4_add(uint a, uint b, int c) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 610
+  return __dp4a((int)a, (int)b, c);
+#elif defined(__gfx906__) || defined(__gfx908__) || defined(__gfx90a__) || defined(__gfx940__) || \
+    defined(__gfx941__) || defined(__gfx942__) || defined(__gfx1030__)
+  return __builtin_amdgcn_sdot4((int)a, (int)b, c, false);
+#else
+  return c + (signed char)a * (signed char)b + (signed char)(a >> 8) * (signed char)(b >> 8) +
+         (signed char)(a >> 16) * (signed char)(b >> 16) + ((int)a >> 24) * ((int)b >> 24);
+#endif
+}
+// Four words at an address divisible by 16.
+struct __attribute__((aligned(16))) het_words4_ { uint x, y, z, w; };
+HET_DEVICE het_v4<uint> het_load_words4(const uchar* p) {
+  const het_words4_ four = *(const het_words4_*)p;
+  return het_make4_<uint>(four.x, four.y, four.z, four.w);
 }
 
 // Matrix units (prelude.cc says what these functions are). What an item holds of a tile and of the

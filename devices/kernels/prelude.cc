@@ -22,7 +22,10 @@ absl::string_view OpenClPrelude() {
 #define HET_CONSTANT __constant
 #define HET_GROUP_SIZE(x) __attribute__((reqd_work_group_size(x, 1, 1)))
 #define HET_BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define HET_UNROLL  // the loop behind it, wholly: where items are lanes, arrays must end as registers
+// The loop behind it, wholly or by n: where items are lanes, arrays must end as registers.
+#define HET_UNROLL _Pragma("unroll")
+#define HET_UNROLL_BY(n) HET_PRAGMA_(unroll n)
+#define HET_PRAGMA_(text) _Pragma(#text)
 #define het_local_id(axis) ((uint)get_local_id(axis))
 #define het_local_size(axis) ((uint)get_local_size(axis))
 #define het_group_id(axis) ((uint)get_group_id(axis))
@@ -114,6 +117,13 @@ HET_DEVICE short16 het_dot2_bytes(uint8 a, int8 b) {
 }
 #endif
 HET_DEVICE int8 het_dot4(uint8 a, int8 b) { return het_dot2(het_dot2_bytes(a, b), (short16)(1)); }
+// c plus the sum of the products of four signed bytes.
+HET_DEVICE int het_dot4_add(uint a, uint b, int c) {
+  const int4 products = convert_int4(as_char4(a)) * convert_int4(as_char4(b));
+  return c + products.x + products.y + products.z + products.w;
+}
+// Four words at an address divisible by 16.
+#define het_load_words4(p) vload4(0, (HET_GLOBAL const uint*)(p))
 
 // Matrix units: HET_TILE_LANES neighbouring items (0: the device has none that are known here) are a warp, which
 // multiplies tiles of 16x16 halves. A tile lies in local memory as rows of eight words of two halves, `stride` words

@@ -50,12 +50,15 @@ struct RmsNormParams {
 // accumulate is 1. Buffers: W, x f32[rows][n_in], y f32[rows][n_out]. n_in is a multiple of the
 // type's block. rows == 1 (or few) is decode and bound by memory, many rows is prefill and bound
 // by arithmetic: one kernel name, the implementation chooses. matmul_TYPE_q8 (of the quantised
-// types): the same with x quantised by quantize_q8 (buffer x holds its output). matmul_f16_half and
+// types): the same with x quantised by quantize_q8 (buffer x holds its output). matvec_TYPE and
+// matvec_TYPE_q8, portable only, and there only where items are lanes: the same for at most
+// kMatvecFewRows rows, and with 8-bit x, in place of matmul_TYPE_q8, for any. matmul_f16_half and
 // matmul_bf16_half, native only, rows == 1: the same with x rounded to halves on the way, after a
 // multiplication by a power of two that keeps the largest in their range.
 struct MatmulParams {
   uint32_t rows, n_in, n_out, accumulate;
 };
+constexpr uint32_t kMatvecFewRows = 8;
 
 // quantize_q8: per row, n_in/32 float scales (amax/127) followed by n_in int8 values (round to
 // nearest), that is q8_row_bytes(n_in) = n_in/32*4 + n_in bytes per row.  Buffers: x
@@ -113,6 +116,14 @@ struct AttentionParams {
 // them.
 constexpr uint32_t kTilesHeadDim = 128;
 
+// attention_part (portable, and there only where items are lanes): the same for few rows, of each
+// head and row `parts` parts of the positions by themselves, as the third axis of its grid says.
+// Buffers: as attention, but in y's place f32[rows*heads][parts][head_dim + 2]: sums, the largest
+// score, the weight of all. attention_join: y from those. Buffers: parts, y.
+struct AttentionJoinParams {
+  uint32_t heads, head_dim, parts;  // heads: of all rows
+};
+
 // silu_mul: y = silu(gate) * up, elementwise; silu(x) = x / (1 + exp(-x)).  Buffers: gate, up, y
 // (may be gate). add: y = a + b.  Buffers: a, b, y (may be a or b).
 struct ElementwiseParams {
@@ -162,6 +173,8 @@ Grid PortableGrid(const DequantizeParams& params);
 Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);
 Grid PortableGrid(const AttentionParams& params);
+Grid PortablePartsGrid(const AttentionParams& params, uint32_t parts);  // of attention_part
+Grid PortableGrid(const AttentionJoinParams& params);
 Grid PortableTilesGrid(const AttentionParams& params);  // of attention_tiles
 Grid PortableGrid(const ElementwiseParams& params);
 Grid PortableGrid(const AddBiasParams& params);

@@ -1,6 +1,7 @@
 """hetllm on a soft mixed node (tests/soft_drivers): an NVIDIA and an AMD card that are ours, through the code paths of the real
 ones. Tokens are those of the processor alone, quotas hold, and a card that is lost in mid-generation costs time only."""
 
+import json
 import os
 import tempfile
 import unittest
@@ -44,6 +45,9 @@ class SoftNode(unittest.TestCase):
 
     def test_nvidia_and_amd_and_the_processor_together(self):
         self.check(ask("--slices", "cuda:50%:32MiB,hip:50%:32MiB,cpu:50%", "--split", "3,4,3"), 3)
+
+    def test_long_contexts_are_attended_to_in_parts(self):
+        self.check(ask("--slices", "cuda", "--context", 1024), 1)
 
     def test_two_slices_of_one_card(self):
         self.check(ask("--slices", "cuda:25%,cuda:50%", "--split", "5,5"), 2)
@@ -153,6 +157,23 @@ class PrefillByHalves(unittest.TestCase):
                 own = errors.pop("cuda")
                 for run, error in errors.items():
                     self.assertGreater(error, 2 * own, (name, run, "that was het's own arithmetic"))
+
+    def test_a_card_with_a_library_takes_long_prompts_in_large_chunks(self):
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            model = os.path.join(folder, "model.gguf")
+            hetllm.run_ok("synth", "--layers", 1, "--embd", 64, "--ff", 96, "--heads", 4, "--kv-heads", 2, "--vocab", 320,
+                          "--type", "q4_0", "--seed", 3, "-o", model)
+
+            def rows(*arguments):
+                return json.loads(hetllm.run_ok("bench", "--embedded", "-m", model, "-p", 300, "-n", 0, "-b", 1, "-r", 1, "-o",
+                                                "llama-bench", *arguments, env=SOFT).stdout)[0]["n_batch"]
+
+            self.assertEqual(rows("--slices", "cuda", "--activations", "q8"), 300)
+            # Where the library is not asked, or has no room for more.
+            self.assertEqual(rows("--slices", "cuda"), 128)
+            self.assertEqual(rows("--slices", "cuda", "--activations", "q8", "--no-library"), 128)
+            self.assertEqual(rows("--slices", "cpu", "--activations", "q8"), 128)
+            self.assertEqual(rows("--slices", "cuda:100%:1MiB", "--activations", "q8"), 128)
 
     def test_a_slice_too_small_for_whole_matrices_takes_them_in_parts(self):
         with tempfile.TemporaryDirectory(prefix="het-test-") as folder:

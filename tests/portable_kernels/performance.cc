@@ -25,6 +25,8 @@ class Bench {
  public:
   Bench(Meter& meter, const het::Program& program) : meter_(meter), program_(program) {}
 
+  const het::Program& program() const { return program_; }
+
   absl::StatusOr<het::Buffer*> Zeros(uint64_t bytes) {
     HET_ASSIGN_OR_RETURN(het::Ref<het::Buffer> buffer, meter_.device().Allocate(bytes));
     HET_RETURN_IF_ERROR(meter_.queue().Fill(*buffer, 0, bytes, 0));
@@ -70,7 +72,11 @@ absl::Status Matmuls(Bench& bench, uint32_t rows) {
   for (const reference::Format& format : reference::kFormats) {
     for (const bool q8 : {false, true}) {
       if (q8 && format.elements == 1) continue;
-      const std::string kernel = absl::StrCat("matmul_", format.name, q8 ? "_q8" : "");
+      const char* const suffix = q8 ? "_q8" : "";
+      const std::string of_lanes = absl::StrCat("matvec_", format.name, suffix);
+      const bool matvec =
+          (q8 || rows <= kMatvecFewRows) && bench.program().GetKernel(of_lanes).ok();
+      const std::string kernel = matvec ? of_lanes : absl::StrCat("matmul_", format.name, suffix);
       const MatmulParams params{rows, kEmbd, kFf, 0};
       const uint64_t weights = uint64_t{kEmbd} * kFf / format.elements * format.bytes;
       const uint64_t x = q8 ? Q8RowBytes(kEmbd) * rows : uint64_t{4} * kEmbd * rows;
@@ -132,6 +138,14 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
         bench.Run("attention", shape, PortableGrid(attention), attention,
                   {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows, embd},
                   2 * floats * kEmbd + 8 * keys * kv_dim, 4 * keys * kEmbd, positions, 3));
+    if (rows == 1 && program.GetKernel("attention_part").ok()) {
+      constexpr uint32_t kParts = 8;
+      HET_RETURN_IF_ERROR(
+          bench.Run("attention_part", shape, PortablePartsGrid(attention, kParts), attention,
+                    {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows,
+                     uint64_t{4} * kHeads * kParts * (kHeadDim + 2)},
+                    2 * floats * kEmbd + 8 * keys * kv_dim, 4 * keys * kEmbd, positions, 3));
+    }
     if (rows > 1 && program.GetKernel("attention_tiles").ok()) {
       HET_RETURN_IF_ERROR(
           bench.Run("attention_tiles", shape, PortableTilesGrid(attention), attention,

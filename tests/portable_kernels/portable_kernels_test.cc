@@ -156,6 +156,9 @@ class PortableKernels : public testing::TestWithParam<Variant> {
     return reference::MakeWeights(format, count, random_);
   }
 
+  // Which of the kernels that not every form has are the device's.
+  bool Has(const std::string& kernel) { return machine().program().GetKernel(kernel).ok(); }
+
   Machine& machine() { return Machine::Of(GetParam()); }
 
   std::mt19937 random_{7};
@@ -213,13 +216,17 @@ TEST_P(PortableKernels, Matmul) {
             scale[r * shape.n_out + o] = size;
           }
         }
-        const std::string kernel = std::string("matmul_") + format.name;
         const MatmulParams params{shape.rows, shape.n_in, shape.n_out, accumulate};
-        const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
-                                                       params, {w.bytes, Bytes(x), Bytes(y)}, 2);
-        ExpectNear(Values<float>(out), want, scale, 2e-6,
-                   kernel + " of " + std::to_string(shape.rows) + " rows, " +
-                       std::to_string(shape.n_in) + " in, " + std::to_string(shape.n_out) + " out");
+        for (const char* prefix : {"matmul_", "matvec_"}) {
+          const std::string kernel = absl::StrCat(prefix, format.name);
+          if (!Has(kernel)) continue;
+          const std::vector<uint8_t> out =
+              machine().Run(kernel.c_str(), PortableGrid(params, kernel), params,
+                            {w.bytes, Bytes(x), Bytes(y)}, 2);
+          ExpectNear(Values<float>(out), want, scale, 2e-6,
+                     absl::StrCat(kernel, " of ", shape.rows, " rows, ", shape.n_in, " in, ",
+                                  shape.n_out, " out"));
+        }
       }
     }
   }
@@ -268,7 +275,9 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
           }
         }
       }
-      const std::string kernel = std::string("matmul_") + format.name + "_q8";
+      const std::string of_lanes = absl::StrCat("matvec_", format.name, "_q8");
+      const std::string kernel =
+          Has(of_lanes) ? of_lanes : absl::StrCat("matmul_", format.name, "_q8");
       const MatmulParams params{shape.rows, shape.n_in, shape.n_out, 1};
       const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
                                                      params, {w.bytes, q8, Bytes(y)}, 2);
@@ -528,12 +537,25 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
                                      Bytes(slots), std::vector<uint8_t>(size_t{rows} * q_dim * 4)},
                                     5));
     ExpectAttention(params, q, keys, values, positions, slots, y, 2e-5);
+    if (!Has("attention_part")) continue;
+    for (const uint32_t parts : {2u, 5u}) {  // of few positions some are empty
+      const std::vector<uint8_t> of_parts = machine().Run(
+          "attention_part", PortablePartsGrid(params, parts), params,
+          {Bytes(q), Bytes(keys), Bytes(values), Bytes(positions), Bytes(slots),
+           std::vector<uint8_t>(size_t{rows} * c.heads * parts * (c.head_dim + 2) * 4)},
+          5);
+      const AttentionJoinParams join{rows * c.heads, c.head_dim, parts};
+      const std::vector<float> joined = Values<float>(
+          machine().Run("attention_join", PortableGrid(join), join,
+                        {of_parts, std::vector<uint8_t>(size_t{rows} * q_dim * 4)}, 1));
+      ExpectAttention(params, q, keys, values, positions, slots, joined, 2e-5);
+    }
   }
 }
 
 // Where there are matrix units: rows of one slot and of several, at any position, cut and whole.
 TEST_P(PortableKernels, AttendsOnTiles) {
-  if (!machine().program().GetKernel("attention_tiles").ok()) {
+  if (!Has("attention_tiles")) {
     const std::string name = GetParam().name;
     EXPECT_TRUE(name != "cuda" && name != "hip") << "the soft cards have them";
     return;

@@ -75,12 +75,15 @@ def main():
         if os.listdir(output) and not os.path.exists(marker):
             sys.exit(f"{output} is there and is no bundle: it is left alone")
         shutil.rmtree(output)
+    os.makedirs(output)
+    with open(marker, "w", encoding="ascii") as handle:  # so that what is left of a failure is known as such
+        handle.write("unfinished\n")
 
     libraries, installed = {}, []
     for folder, names in (("bin", PROGRAMS), ("tests", TESTS), ("bench", BENCHMARKS)):
         for name in names:
-            # Benchmarks have common names: they lie in one folder of the build.
-            inside = os.path.join(options.build, "bench") if folder == "bench" else options.build
+            # Programs and benchmarks lie in one folder of the build each; a Debian package made there has copies.
+            inside = options.build if folder == "tests" else os.path.join(options.build, folder)
             path = find_program(inside, name)
             if path is None:
                 if folder == "bin":

@@ -1,4 +1,4 @@
-// attention (attention.cl) of many rows, on matrix units: one group per head and 64 rows. Scores are products of 16 rows
+// attention (attention_simt.cl) of many rows, on matrix units: one group per head and 64 rows. Scores are products of 16 rows
 // by 16 positions, and their weights' products with the values others; operands are halves, sums are f32. A position
 // that a row does not see weighs nothing, so rows need not be neighbours; but each slot among them costs a pass over its
 // cache. Heads of more than TILES_MOST elements are not for this kernel.

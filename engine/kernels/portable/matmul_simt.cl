@@ -37,40 +37,6 @@ HET_DEVICE void put_sums(HET_GLOBAL float* y, float8 sums, uint row, uint output
 }
 #endif
 
-// Few rows: the group goes over its outputs, eight at a time, the items over the columns.
-#define E(i) PASTE(element, FORMAT)(weights + min(o + i, n_out - 1) * row_bytes, k)
-HET_DEVICE void PASTE(matmul_few, FORMAT)(Row weights, HET_GLOBAL const float* x,
-                                          HET_GLOBAL float* y, const struct MatmulParams p,
-                                          HET_LOCAL float* scratch) {
-  const uint n_in = p.n_in, n_out = p.n_out, rows = p.rows, item = het_local_id(0);
-  const bool accumulate = p.accumulate != 0;
-  const uint begin = het_group_id(0) * FEW_OUTPUTS, end = min(n_out, begin + FEW_OUTPUTS);
-  const ulong row_bytes = PASTE(ROW_BYTES, FORMAT)(n_in);
-  HET_LOCAL float* parts = scratch + ITEMS * 8;
-  for (uint r = 0; r < rows; ++r) {
-    HET_GLOBAL const float* xr = x + (ulong)r * n_in;
-    for (uint o = begin; o < end; o += 8) {
-      float8 sums = het_float8(0.0f);
-      for (uint k = item; k < n_in; k += ITEMS)
-        sums += xr[k] * het_float8(E(0), E(1), E(2), E(3), E(4), E(5), E(6), E(7));
-      // 64 sums of 8 outputs: to 8 each, then to one.
-      vstore8(sums, item, scratch);
-      HET_BARRIER();
-      float part = 0;
-      for (uint i = 0; i < 8; ++i) part += scratch[(item / 8 * 8 + i) * 8 + item % 8];
-      parts[item] = part;
-      HET_BARRIER();
-      if (item < 8 && o + item < end) {
-        float sum = 0;
-        for (uint i = 0; i < 8; ++i) sum += parts[i * 8 + item];
-        HET_GLOBAL float* to = y + (ulong)r * n_out + o + item;
-        *to = accumulate ? *to + sum : sum;
-      }
-    }
-  }
-}
-#undef E
-
 // Many rows: 64 outputs by 64 rows at a time, 8 by 8 of them in the registers of each item. ITEMS is 64.
 // (Vectors with names, because some compilers put private arrays into memory.)
 #define W(i) w_tile[(item_o + 8 * (i)) * PITCH + k]

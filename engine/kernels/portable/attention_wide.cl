@@ -1,10 +1,10 @@
-// y[r][h] = softmax over positions 0..positions[r] (or the last `window` of them) of slot slots[r] of q.k*scale, times v; one group per row and head.
-// Online softmax: the sums so far are rescaled when a larger score comes.
+// y[r][h] = softmax over positions 0..positions[r] (or the last `window` of them) of slot slots[r] of q.k*scale, times v; one
+// group per row and head. Online softmax: the sums so far are rescaled when a larger score comes. Here an item is a SIMD
+// thread (HET_WIDE_ITEMS), and the first of a group does all of it.
 
 #define CHUNK ITEMS    // positions at a time
 #define SPAN 256       // elements of a head that are summed at a time; larger heads go over the scores again
 
-#if HET_WIDE_ITEMS
 HET_DEVICE float dot_head(HET_GLOBAL const float* a, HET_GLOBAL const float* b, uint n) {
   float8 sums = het_float8(0.0f);
   uint i = 0;
@@ -14,7 +14,6 @@ HET_DEVICE float dot_head(HET_GLOBAL const float* a, HET_GLOBAL const float* b, 
   for (; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }
-#endif
 
 HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2), HET_BUFFER(3),
                                             HET_BUFFER(4), HET_BUFFER(5), struct AttentionParams p) {
@@ -30,7 +29,6 @@ HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_B
   HET_GLOBAL const float* keys = HET_PTR(const float, 1) + cache;
   HET_GLOBAL const float* values = HET_PTR(const float, 2) + cache;
   HET_GLOBAL float* y = HET_PTR(float, 5) + ((ulong)r * heads + h) * head_dim;
-#if HET_WIDE_ITEMS
   if (item != 0) return;
   for (uint d0 = 0; d0 < head_dim; d0 += SPAN) {
     const uint span = min((uint)SPAN, head_dim - d0), vectors = span / 8;
@@ -63,40 +61,4 @@ HET_KERNEL HET_GROUP_SIZE(64) void attention(HET_BUFFER(0), HET_BUFFER(1), HET_B
     }
     for (uint d = 0; d < span; ++d) y[d0 + d] = sums[d] / weight;
   }
-#else
-  for (uint d0 = 0; d0 < head_dim; d0 += SPAN) {
-    const uint span = min((uint)SPAN, head_dim - d0);
-    for (uint d = item; d < span; d += ITEMS) sums[d] = 0;
-    float largest = -INFINITY, weight = 0;
-    for (uint begin = from; begin < count; begin += CHUNK) {
-      const uint n = min((uint)CHUNK, count - begin);
-      float score = -INFINITY;
-      if (item < n) {
-        HET_GLOBAL const float* key = keys + (ulong)(begin + item) * kv_dim;
-        score = 0;
-        for (uint d = 0; d < head_dim; ++d) score += q[d] * key[d];
-        score *= scale;
-      }
-      HET_BARRIER();
-      scores[item] = score;
-      HET_BARRIER();
-      float high = largest;
-      for (uint i = 0; i < n; ++i) high = fmax(high, scores[i]);
-      const float rescale = exp(largest - high);
-      largest = high;
-      HET_BARRIER();
-      scores[item] = item < n ? exp(score - high) : 0.0f;
-      HET_BARRIER();
-      weight *= rescale;
-      for (uint i = 0; i < n; ++i) weight += scores[i];
-      for (uint d = item; d < span; d += ITEMS) {
-        float sum = sums[d] * rescale;
-        for (uint i = 0; i < n; ++i) sum += scores[i] * values[(ulong)(begin + i) * kv_dim + d0 + d];
-        sums[d] = sum;
-      }
-    }
-    for (uint d = item; d < span; d += ITEMS) y[d0 + d] = sums[d] / weight;
-    HET_BARRIER();
-  }
-#endif
 }
