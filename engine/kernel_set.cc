@@ -36,8 +36,8 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   for (const char* name : kRequired) {
     kernels_[name] = program_.GetKernel(name);
   }
-  std::vector<std::string> optional = {"quantize_q8", "attention_tiles", "attention_part",
-                                       "attention_join"};
+  std::vector<std::string> optional = {"quantize_q8",     "rmsnorm_q8",     "silu_mul_q8",
+                                       "attention_tiles", "attention_part", "attention_join"};
   if (has_library_) optional.push_back("to_half");
   for (const WeightType type : kTypes) {
     for (const char* prefix : {"get_rows_", "matmul_"}) {
@@ -61,11 +61,13 @@ KernelSet::KernelSet(const het::api::Lease& lease, bool use_library)
   }
   form_ = kernels_.at("matmul_f32").form();
   has_library_ = has_library_ && kernels_.contains("to_half");
+  quantises_ = kernels_.contains("quantize_q8") && kernels_.contains("rmsnorm_q8") &&
+               kernels_.contains("silu_mul_q8");
 }
 
 bool KernelSet::HasQ8(WeightType type) const {
-  return kernels_.contains("quantize_q8") && (kernels_.contains(Named("matmul_", type, "_q8")) ||
-                                              kernels_.contains(Named("matvec_", type, "_q8")));
+  return quantises_ && (kernels_.contains(Named("matmul_", type, "_q8")) ||
+                        kernels_.contains(Named("matvec_", type, "_q8")));
 }
 
 void KernelSet::Submit(Queue queue, const std::string& name, std::initializer_list<Place> buffers,
@@ -173,6 +175,18 @@ void KernelSet::Quantize(Queue queue, Place x, Place y, const QuantizeParams& pa
   Launch(queue, "quantize_q8", {x, y}, params, {3 * rows * n_in, 5.125 * rows * n_in, rows});
 }
 
+void KernelSet::RmsNormQ8(Queue queue, Place x, Place weight, Place y,
+                          const RmsNormParams& params) const {
+  const double rows = params.rows, cols = params.cols;
+  Launch(queue, "rmsnorm_q8", {x, weight, y}, params, {7 * rows * cols, 5.125 * rows * cols, rows});
+}
+
+void KernelSet::SiluMulQ8(Queue queue, Place gate, Place up, Place y,
+                          const SiluMulQ8Params& params) const {
+  const double rows = params.rows, n_in = params.n_in;
+  Launch(queue, "silu_mul_q8", {gate, up, y}, params, {8 * rows * n_in, 9.125 * rows * n_in, rows});
+}
+
 void KernelSet::ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params,
                        uint32_t rows) const {
   LaunchPortable(queue, "to_half", {x, y}, params,
@@ -206,10 +220,10 @@ void KernelSet::Rope(Queue queue, Place x, Place positions, Place frequencies,
          {3 * elements, 8 * elements, static_cast<double>(params.rows)});
 }
 
-void KernelSet::KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
+void KernelSet::KvAppend(Queue queue, const KvAppendPlaces& at,
                          const KvAppendParams& params) const {
-  const double elements = double{1} * params.rows * params.kv_dim;
-  Launch(queue, "kv_append", {x, positions, slots, cache}, params,
+  const double elements = double{2} * params.rows * params.kv_dim;
+  Launch(queue, "kv_append", {at.k, at.v, at.positions, at.slots, at.k_cache, at.v_cache}, params,
          {0, 8 * elements, static_cast<double>(params.rows)});
 }
 

@@ -65,6 +65,9 @@ class KernelSet {
   void MatmulHalf(Queue queue, WeightType type, Place w, Place x, Place y,
                   const MatmulParams& params) const;
   void Quantize(Queue queue, Place x, Place y, const QuantizeParams& params) const;
+  // The same of what RmsNorm and SiluMul give. Only where some type HasQ8.
+  void RmsNormQ8(Queue queue, Place x, Place weight, Place y, const RmsNormParams& params) const;
+  void SiluMulQ8(Queue queue, Place gate, Place up, Place y, const SiluMulQ8Params& params) const;
   // y as halves. Only where HasLibrary(), as the two after it.
   void ToHalf(Queue queue, Place x, Place y, const ElementwiseParams& params, uint32_t rows) const;
   void Dequantize(Queue queue, WeightType type, Place w, Place y,
@@ -75,8 +78,10 @@ class KernelSet {
   void Rope(Queue queue, Place x, Place positions, Place frequencies,
             const RopeParams& params) const;
   void AddBias(Queue queue, Place y, Place bias, const AddBiasParams& params) const;
-  void KvAppend(Queue queue, Place x, Place positions, Place slots, Place cache,
-                const KvAppendParams& params) const;
+  struct KvAppendPlaces {
+    Place k, v, positions, slots, k_cache, v_cache;
+  };
+  void KvAppend(Queue queue, const KvAppendPlaces& at, const KvAppendParams& params) const;
   struct AttentionPlaces {
     Place q, k, v, positions, slots, y;
   };
@@ -121,6 +126,7 @@ class KernelSet {
   std::map<std::string, het::api::Kernel> kernels_;
   het_kernel_form form_ = HET_FORM_NATIVE;
   bool has_library_ = false;  // het_queue_multiply
+  bool quantises_ = false;    // activations to 8 bits
 };
 
 }  // namespace hetllm

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/weight_type.h"
 
 namespace hetllm {
 namespace {
@@ -15,12 +16,12 @@ uint64_t Padded(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment *
 // The parts of the scratch buffer, in order: bytes of each for a stage with or without blocks and
 // head.
 struct Layout {
-  uint64_t x = 0, normed = 0, q = 0, k = 0, v = 0, mixed = 0, gate = 0, up = 0, q8 = 0;
+  uint64_t x = 0, normed = 0, qkv = 0, mixed = 0, gate_up = 0, q8 = 0;
   uint64_t positions = 0, slots = 0, wanted = 0, gathered = 0, logits = 0, frequencies = 0;
 
   uint64_t Total() const {
     uint64_t total = 0;
-    for (const uint64_t part : {x, normed, q, k, v, mixed, gate, up, q8, positions, slots, wanted,
+    for (const uint64_t part : {x, normed, qkv, mixed, gate_up, q8, positions, slots, wanted,
                                 gathered, logits, frequencies}) {
       total += Padded(part);
     }
@@ -32,12 +33,9 @@ Layout BlockLayout(const Shape& shape, const Limits& limits) {
   const uint64_t row = uint64_t{4} * limits.rows;
   Layout layout;
   layout.normed = row * shape.embd;
-  layout.q = row * shape.q_dim();
-  layout.k = row * shape.kv_dim();
-  layout.v = row * shape.kv_dim();
+  layout.qkv = row * (shape.q_dim() + 2 * shape.kv_dim());
   layout.mixed = row * shape.q_dim();
-  layout.gate = row * shape.ff;
-  layout.up = row * shape.ff;
+  layout.gate_up = row * 2 * shape.ff;
   if (limits.q8) {
     const uint64_t widest = std::max({shape.embd, shape.q_dim(), shape.ff});
     layout.q8 = limits.rows * Q8RowBytes(widest);
@@ -60,6 +58,8 @@ void AddHead(const Shape& shape, const Limits& limits, Layout& layout) {
     layout.q8 = std::max<uint64_t>(layout.q8, limits.wanted * Q8RowBytes(shape.embd));
   }
 }
+
+bool IsAt(Place a, Place b) { return a.buffer == b.buffer && a.offset == b.offset; }
 
 uint64_t CacheBytes(const Model& model, const Limits& limits) {
   return uint64_t{limits.slots} * limits.context * model.shape().kv_dim() * sizeof(float);
@@ -135,12 +135,9 @@ Stage::Stage(const Model& model, const het::api::Lease& lease, const KernelSet& 
   };
   place(layout.x, x_);
   place(layout.normed, normed_);
-  place(layout.q, q_);
-  place(layout.k, k_);
-  place(layout.v, v_);
+  place(layout.qkv, qkv_);
   place(layout.mixed, mixed_);
-  place(layout.gate, gate_);
-  place(layout.up, up_);
+  place(layout.gate_up, gate_up_);
   place(layout.q8, q8_);
   place(layout.positions, positions_);
   place(layout.slots, slots_);
@@ -210,34 +207,88 @@ void Stage::RunLayers(het::api::QueueView queue, const Microbatch& batch, size_t
     RunBlock(queue, batch, layer, x);
 }
 
-bool Stage::UsesQ8(const GgufTensor& w) const { return limits_.q8 && kernels_.HasQ8(w.type); }
+Stage::Takes Stage::TakesOf(WeightType type, uint32_t rows) const {
+  if (panels_.Takes(type, rows)) return Takes::kPanels;
+  if (!limits_.q8) return Takes::kF32;
+  if (rows == 1 && kernels_.HasHalf(type)) return Takes::kHalf;
+  return kernels_.HasQ8(type) ? Takes::kQ8 : Takes::kF32;
+}
 
-void Stage::Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
-                     std::initializer_list<Product> products, bool accumulate) {
-  const auto width = static_cast<uint32_t>(n_in);
-  bool quantised = false, halved = false;
-  for (const Product& product : products) {
-    const MatmulParams params{rows, width, static_cast<uint32_t>(product.w->ne[1]),
-                              accumulate ? 1u : 0u};
-    if (panels_.Takes(product.w->type, rows)) {
-      if (!halved) panels_.Load(queue, x, rows, width);
-      halved = true;
-      panels_.Multiply(queue, product.w->type, weights_.Of(*product.w), product.y, params);
-      continue;
+bool Stage::Product::IsBefore(const Product& next) const {
+  const uint64_t w_bytes = uint64_t{n_in} / BlockElements(type) * BlockBytes(type) * n_out;
+  return next.type == type && next.n_in == n_in && IsAt(next.w, w + w_bytes) &&
+         IsAt(next.y, y + uint64_t{4} * n_out);
+}
+
+bool Stage::AllTakeQ8(const Products& products) {
+  return std::all_of(products.begin(), products.end(),
+                     [](const Product& product) { return product.takes == Takes::kQ8; });
+}
+
+Stage::Products Stage::ProductsOf(
+    uint32_t rows, std::initializer_list<std::pair<const GgufTensor*, Place>> matrices) const {
+  Products products;
+  for (const auto& [w, y] : matrices) {
+    const Product next{w->type,
+                       TakesOf(w->type, rows),
+                       static_cast<uint32_t>(w->ne[0]),
+                       static_cast<uint32_t>(w->ne[1]),
+                       weights_.Of(*w),
+                       y};
+    if (rows == 1 && !products.empty() && products.back().IsBefore(next)) {
+      products.back().n_out += next.n_out;
+    } else {
+      products.push_back(next);
     }
-    if (limits_.q8 && rows == 1 && kernels_.HasHalf(product.w->type)) {
-      kernels_.MatmulHalf(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
-      continue;
+  }
+  return products;
+}
+
+Stage::Input Stage::Normed(het::api::QueueView queue, uint32_t rows, Place x,
+                           const GgufTensor& weight, Place y, const Products& readers) {
+  const RmsNormParams params{rows, model_.shape().embd, model_.shape().eps};
+  if (AllTakeQ8(readers)) {
+    kernels_.RmsNormQ8(queue, x, weights_.Of(weight), q8_, params);
+    return {.f32 = {}, .in_q8 = true};
+  }
+  kernels_.RmsNorm(queue, x, weights_.Of(weight), y, params);
+  return {y};
+}
+
+Stage::Input Stage::Gated(het::api::QueueView queue, uint32_t rows, Place gate, Place up,
+                          const Products& readers) {
+  const uint32_t ff = model_.shape().ff;
+  if (AllTakeQ8(readers)) {
+    kernels_.SiluMulQ8(queue, gate, up, q8_, {rows, ff});
+    return {.f32 = {}, .in_q8 = true};
+  }
+  kernels_.SiluMul(queue, gate, up, gate, {rows * ff}, rows);
+  return {gate};
+}
+
+void Stage::Multiply(het::api::QueueView queue, uint32_t rows, Input input,
+                     const Products& products, bool accumulate) {
+  bool in_panels = false;
+  for (const auto& [type, takes, n_in, n_out, w, y] : products) {
+    const MatmulParams params{rows, n_in, n_out, accumulate ? 1u : 0u};
+    switch (takes) {
+      case Takes::kF32:
+        kernels_.Matmul(queue, type, w, input.f32, y, params);
+        break;
+      case Takes::kHalf:
+        kernels_.MatmulHalf(queue, type, w, input.f32, y, params);
+        break;
+      case Takes::kPanels:
+        if (!in_panels) panels_.Load(queue, input.f32, rows, n_in);
+        in_panels = true;
+        panels_.Multiply(queue, type, w, y, params);
+        break;
+      case Takes::kQ8:
+        if (!input.in_q8) kernels_.Quantize(queue, input.f32, q8_, {rows, n_in});
+        input.in_q8 = true;
+        kernels_.MatmulQ8(queue, type, w, q8_, y, params);
+        break;
     }
-    if (!UsesQ8(*product.w)) {
-      kernels_.Matmul(queue, product.w->type, weights_.Of(*product.w), x, product.y, params);
-      continue;
-    }
-    if (!quantised) {
-      kernels_.Quantize(queue, x, q8_, {rows, width});
-      quantised = true;
-    }
-    kernels_.MatmulQ8(queue, product.w->type, weights_.Of(*product.w), q8_, product.y, params);
   }
 }
 
@@ -247,13 +298,16 @@ void Stage::AddBias(het::api::QueueView queue, uint32_t rows, Place y, const Ggu
   }
 }
 
-void Stage::Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
-                 const GgufTensor* bias, const GgufTensor* norm) {
-  const Shape& shape = model_.shape();
-  AddBias(queue, rows, x, bias);
+void Stage::NormHeads(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+                      const GgufTensor* norm) {
   if (norm != nullptr) {
+    const Shape& shape = model_.shape();
     kernels_.RmsNorm(queue, x, weights_.Of(*norm), x, {rows * heads, shape.head_dim, shape.eps});
   }
+}
+
+void Stage::Rotate(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x) {
+  const Shape& shape = model_.shape();
   kernels_.Rope(queue, x, positions_, frequencies_,
                 {rows, heads, shape.head_dim, shape.rope_dim, model_.architecture().rope_pairing,
                  shape.rope_magnitude});
@@ -279,13 +333,13 @@ void Stage::Attend(het::api::QueueView queue, const Microbatch& batch,
   }
   const bool tiles = limits_.q8 && kernels_.HasTiles(shape.head_dim) &&
                      rows >= KernelSet::kTilesRows && rows >= KernelSet::kTilesRunRows * runs;
-  // The parts of gate and up lie side by side, and nothing is in them yet.
+  // Nothing is in the part of gate and up yet.
   const uint64_t room = 2 * sizeof(float) * uint64_t{limits_.rows} * shape.ff;
   const uint32_t parts = kernels_.AttentionParts(params, room);
   if (tiles) {
     kernels_.AttentionTiles(queue, at, params, pairs);
   } else if (parts > 1) {
-    kernels_.AttentionInParts(queue, at, params, pairs, parts, gate_);
+    kernels_.AttentionInParts(queue, at, params, pairs, parts, gate_up_);
   } else {
     kernels_.Attention(queue, at, params, pairs);
   }
@@ -298,23 +352,33 @@ void Stage::RunBlock(het::api::QueueView queue, const Microbatch& batch, size_t 
   const LayerCache& cache = caches_.at(layer);
   const Place keys = cache.buffer.At(0);
   const Place values = cache.buffer.At(cache.values);
+  const uint64_t row = uint64_t{4} * rows;
+  const Place q = qkv_, k = q + row * shape.q_dim(), v = k + row * shape.kv_dim();
+  const Place gate = gate_up_, up = gate + row * shape.ff;
 
-  kernels_.RmsNorm(queue, x, weights_.Of(*block.attn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, shape.embd, normed_, {{block.q, q_}, {block.k, k_}, {block.v, v_}}, false);
-  Turn(queue, rows, shape.heads, q_, block.q_bias, block.q_norm);
-  Turn(queue, rows, shape.kv_heads, k_, block.k_bias, block.k_norm);
-  AddBias(queue, rows, v_, block.v_bias);
-  const KvAppendParams append{rows, shape.kv_dim(), limits_.context};
-  kernels_.KvAppend(queue, k_, positions_, slots_, keys, append);
-  kernels_.KvAppend(queue, v_, positions_, slots_, values, append);
-  Attend(queue, batch, {q_, keys, values, positions_, slots_, mixed_});
-  Multiply(queue, rows, shape.q_dim(), mixed_, {{block.o, x}}, true);
+  const Products qkv = ProductsOf(rows, {{block.q, q}, {block.k, k}, {block.v, v}});
+  Multiply(queue, rows, Normed(queue, rows, x, *block.attn_norm, normed_, qkv), qkv, false);
+  AddBias(queue, rows, q, block.q_bias);
+  AddBias(queue, rows, k, block.k_bias);
+  AddBias(queue, rows, v, block.v_bias);
+  NormHeads(queue, rows, shape.heads, q, block.q_norm);
+  NormHeads(queue, rows, shape.kv_heads, k, block.k_norm);
+  if (rows == 1) {  // the heads of k are behind those of q
+    Rotate(queue, rows, shape.heads + shape.kv_heads, q);
+  } else {
+    Rotate(queue, rows, shape.heads, q);
+    Rotate(queue, rows, shape.kv_heads, k);
+  }
+  kernels_.KvAppend(queue, {k, v, positions_, slots_, keys, values},
+                    {rows, shape.kv_dim(), limits_.context});
+  Attend(queue, batch, {q, keys, values, positions_, slots_, mixed_});
+  Multiply(queue, rows, {mixed_}, ProductsOf(rows, {{block.o, x}}), true);
   AddBias(queue, rows, x, block.o_bias);
 
-  kernels_.RmsNorm(queue, x, weights_.Of(*block.ffn_norm), normed_, {rows, shape.embd, shape.eps});
-  Multiply(queue, rows, shape.embd, normed_, {{block.gate, gate_}, {block.up, up_}}, false);
-  kernels_.SiluMul(queue, gate_, up_, gate_, {rows * shape.ff}, rows);
-  Multiply(queue, rows, shape.ff, gate_, {{block.down, x}}, true);
+  const Products gate_up = ProductsOf(rows, {{block.gate, gate}, {block.up, up}});
+  Multiply(queue, rows, Normed(queue, rows, x, *block.ffn_norm, normed_, gate_up), gate_up, false);
+  const Products down = ProductsOf(rows, {{block.down, x}});
+  Multiply(queue, rows, Gated(queue, rows, gate, up, down), down, true);
 }
 
 void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output) {
@@ -323,10 +387,10 @@ void Stage::RunHead(het::api::QueueView queue, const Microbatch& batch, Place x,
   const Place normed = gathered_ + uint64_t{limits_.wanted} * shape.embd * sizeof(float);
   kernels_.GetRows(queue, WeightType::kF32, x, wanted_, gathered_,
                    {wanted, shape.embd, batch.rows()});
-  kernels_.RmsNorm(queue, gathered_, weights_.Of(model_.output_norm()), normed,
-                   {wanted, shape.embd, shape.eps});
   const Place logits = limits_.greedy ? logits_ : output;
-  Multiply(queue, wanted, shape.embd, normed, {{&model_.head(), logits}}, false);
+  const Products head = ProductsOf(wanted, {{&model_.head(), logits}});
+  const Input input = Normed(queue, wanted, gathered_, model_.output_norm(), normed, head);
+  Multiply(queue, wanted, input, head, false);
   if (limits_.greedy) {
     kernels_.Argmax(queue, logits, output, {wanted, shape.vocab});
   }

@@ -15,6 +15,7 @@
 #define HET_ENGINE_STAGE_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <utility>
@@ -103,19 +104,44 @@ class Stage {
   void Attend(het::api::QueueView queue, const Microbatch& batch,
               const KernelSet::AttentionPlaces& at);
   void RunHead(het::api::QueueView queue, const Microbatch& batch, Place x, Place output);
-  // y (+)= W x for every (W, y). x is made halves once where the library takes them, and quantised
-  // once where that is wanted and possible.
+  // How a product reads its input x: as it is; rounded to halves on the way; as halves, by the
+  // vendor's library; as 8 bits.
+  enum class Takes { kF32, kHalf, kPanels, kQ8 };
+  Takes TakesOf(WeightType type, uint32_t rows) const;
+  // y (+)= W x; W is n_out rows of n_in.
   struct Product {
-    const GgufTensor* w;
-    Place y;
+    WeightType type;
+    Takes takes;
+    uint32_t n_in, n_out;
+    Place w, y;
+    // True when the matrix and, of one row, the result of `next` begin where those of this end.
+    bool IsBefore(const Product& next) const;
   };
-  void Multiply(het::api::QueueView queue, uint32_t rows, uint64_t n_in, Place x,
-                std::initializer_list<Product> products, bool accumulate);
-  // Everything between the products of q and k and the cache.
-  void Turn(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
-            const GgufTensor* bias, const GgufTensor* norm);
+  using Products = std::vector<Product>;
+  static bool AllTakeQ8(const Products& products);
+  // The products of one input with `matrices`, each with where its result goes. With one row,
+  // neighbours of one type whose matrices and results lie back to back are one product.
+  Products ProductsOf(uint32_t rows,
+                      std::initializer_list<std::pair<const GgufTensor*, Place>> matrices) const;
+  // What products read. Where all of them take 8 bits, the step before them leaves no other.
+  struct Input {
+    Place f32;
+    bool in_q8 = false;  // at q8_
+  };
+  // rmsnorm of x, at y where it is f32.
+  Input Normed(het::api::QueueView queue, uint32_t rows, Place x, const GgufTensor& weight, Place y,
+               const Products& readers);
+  // silu(gate) * up, in place of the gate where it is f32.
+  Input Gated(het::api::QueueView queue, uint32_t rows, Place gate, Place up,
+              const Products& readers);
+  void Multiply(het::api::QueueView queue, uint32_t rows, Input input, const Products& products,
+                bool accumulate);
+  // Where the model has them.
   void AddBias(het::api::QueueView queue, uint32_t rows, Place y, const GgufTensor* bias);
-  bool UsesQ8(const GgufTensor& w) const;
+  void NormHeads(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x,
+                 const GgufTensor* norm);
+  // Turns the heads of x by the rows' positions.
+  void Rotate(het::api::QueueView queue, uint32_t rows, uint32_t heads, Place x);
 
   const Model& model_;
   const KernelSet& kernels_;
@@ -127,9 +153,10 @@ class Stage {
   LayerCaches caches_;
   std::vector<size_t> new_caches_;
   het::api::Buffer scratch_;
-  // Inside scratch_:
-  Place x_{}, normed_{}, q_{}, k_{}, v_{}, mixed_{}, gate_{}, up_{}, q8_{}, positions_{}, slots_{},
-      wanted_{}, gathered_{}, logits_{}, frequencies_{};
+  // Inside scratch_. What one input gives is one part, cut by the rows of the batch at hand: of one
+  // row, q, k and v lie back to back.
+  Place x_{}, normed_{}, qkv_{}, mixed_{}, gate_up_{}, q8_{}, positions_{}, slots_{}, wanted_{},
+      gathered_{}, logits_{}, frequencies_{};
   bool frequencies_written_ = false;
   std::optional<StepRecordings> recordings_;
 };

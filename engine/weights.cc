@@ -19,6 +19,12 @@ uint64_t Padded(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment *
 
 uintptr_t AddressOf(const GgufTensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data); }
 
+std::vector<const GgufTensor*> InFileOrder(std::vector<const GgufTensor*> tensors) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const GgufTensor* a, const GgufTensor* b) { return a->data < b->data; });
+  return tensors;
+}
+
 // Brings the pages in now, so that the first tokens do not wait for the disk.
 void Populate(uintptr_t begin, uintptr_t end) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
@@ -57,10 +63,8 @@ Weights::Weights(const Model& model, const het::api::Lease& lease, size_t begin,
     if (tensors.empty()) {
       continue;
     }
-    std::sort(tensors.begin(), tensors.end(),
-              [](const GgufTensor* a, const GgufTensor* b) { return a->data < b->data; });
     if (in_place_) {
-      Wrap(lease, tensors, progress);
+      Wrap(lease, InFileOrder(tensors), progress);
       continue;
     }
     Upload(lease, tensors, queue.view());
@@ -104,9 +108,12 @@ void Weights::Upload(const het::api::Lease& lease, const std::vector<const GgufT
   buffers_.push_back(lease.CreateBuffer(bytes));
   uint64_t offset = 0;
   for (const GgufTensor* tensor : tensors) {
-    queue.Write(tensor->data, buffers_.back().get(), offset, tensor->bytes);
     places_[tensor] = buffers_.back().At(offset);
     offset += Padded(tensor->bytes);
+  }
+  for (const GgufTensor* tensor : InFileOrder(tensors)) {
+    const Place place = places_.at(tensor);
+    queue.Write(tensor->data, place.buffer, place.offset, tensor->bytes);
   }
   queue.Finish();
   for (const GgufTensor* tensor : tensors) Forget(*tensor);

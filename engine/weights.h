@@ -1,9 +1,10 @@
 // Weights: the tensors of a run of layers on one lease.
 //
 // Where the device can use host memory in place the file's mapping is wrapped (one range per run of
-// neighbouring tensors, read-only), else the tensors are uploaded; either way the bytes are charged
-// to the lease. The model must outlive it. Immutable once made. Errors: het::api::Error,
-// ResourceExhausted past the lease's quota.
+// neighbouring tensors, read-only), else the tensors of a layer are uploaded, one behind the other
+// in the model's order (Model::LayerTensors), so that matrices that multiply the same input are
+// neighbours; either way the bytes are charged to the lease. The model must outlive it. Immutable
+// once made. Errors: het::api::Error, ResourceExhausted past the lease's quota.
 #ifndef HET_ENGINE_WEIGHTS_H_
 #define HET_ENGINE_WEIGHTS_H_
 

@@ -68,6 +68,13 @@ struct QuantizeParams {
 };
 constexpr uint64_t Q8RowBytes(uint64_t n_in) { return n_in / 32 * 4 + n_in; }
 
+// rmsnorm_q8 (RmsNormParams; cols a multiple of 32): quantize_q8 of rmsnorm, to the bit. Buffers:
+// x, weight f32[cols], y bytes. silu_mul_q8 (n_in a multiple of 32): quantize_q8 of silu_mul, to
+// the bit. Buffers: gate f32[rows][n_in], up (as gate), y bytes. A set has all three or none.
+struct SiluMulQ8Params {
+  uint32_t rows, n_in;
+};
+
 // dequantize_TYPE (of all but f32 and f16; portable only): y[r][i] = W[r][i] as a half. Buffers: W,
 // y f16[rows][n_in]. to_half (portable only; ElementwiseParams): y = x as halves, clamped to
 // +-65504. Buffers: x f32, y f16. Both are for a vendor's library, which takes both operands of one
@@ -86,9 +93,9 @@ struct RopeParams {
   float magnitude;
 };
 
-// kv_append: cache[(slot[r]*context + position[r])][:] = x[r][:], kv_dim = kv_heads*head_dim
-// elements, f32. Buffers: x f32[rows][kv_dim], positions int32[rows], slots int32[rows], cache
-// f32[slots][context][kv_dim].
+// kv_append: k_cache[slots[r]*context + positions[r]][:] = k[r][:], kv_dim = kv_heads*head_dim
+// elements, and the same of v. Buffers: k f32[rows][kv_dim], v (as k), positions int32[rows], slots
+// int32[rows], k cache f32[slots][context][kv_dim], v cache (as the k cache).
 struct KvAppendParams {
   uint32_t rows, kv_dim, context;
 };
@@ -147,6 +154,7 @@ Grid NativeGrid(const GetRowsParams& params);
 Grid NativeGrid(const RmsNormParams& params);
 Grid NativeGrid(const MatmulParams& params, std::string_view kernel);
 Grid NativeGrid(const QuantizeParams& params);
+Grid NativeGrid(const SiluMulQ8Params& params);
 Grid NativeGrid(const RopeParams& params);
 Grid NativeGrid(const KvAppendParams& params);
 Grid NativeGrid(const AttentionParams& params);
@@ -160,6 +168,7 @@ Grid PortableGrid(const GetRowsParams& params);
 Grid PortableGrid(const RmsNormParams& params);
 Grid PortableGrid(const MatmulParams& params, std::string_view kernel);
 Grid PortableGrid(const QuantizeParams& params);
+Grid PortableGrid(const SiluMulQ8Params& params);
 Grid PortableGrid(const DequantizeParams& params);
 Grid PortableGrid(const RopeParams& params);
 Grid PortableGrid(const KvAppendParams& params);

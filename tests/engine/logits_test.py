@@ -104,6 +104,15 @@ def _add_tests():
             error = self.error("gqa3_f16", self.logits("gqa3_f16", ["cpu"], "--chunk", chunk))
             self.assertLess(error, LIMIT)
 
+    def rows(self):
+        # Of one row, neighbouring matrices are one where they can be: of one type (not in mistral_mixed), side by side.
+        for device in ("cpu", hetllm.POCL):
+            hetllm.need_device(self, device)
+            for name, activations, limit in (("odd_q4_0", "f32", LIMIT), ("odd_q4_0", "q8", 3e-2), ("mistral_mixed", "q8", 3e-2),
+                                             ("qwen2_q4_k", "q8", 3e-2), ("qwen3_bf16", "f32", LIMIT)):
+                error = self.error(name, self.logits(name, [device], "--activations", activations, "--chunk", 1))
+                self.assertLess(error, limit, (name, device))
+
     def halves(self):
         # One row beside F16 or BF16 on the processor.
         for name in ("gqa3_f16", "gqa3_bf16"):
@@ -114,6 +123,7 @@ def _add_tests():
     Logits.test_q8_activations_stay_within_3_percent = q8
     Logits.test_q8_activations_are_halves_beside_f16_and_bf16 = halves
     Logits.test_logits_do_not_depend_on_the_chunk = chunks
+    Logits.test_logits_of_one_row_at_a_time = rows
 
 
 _add_tests()

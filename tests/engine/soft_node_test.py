@@ -73,6 +73,21 @@ class SoftNode(unittest.TestCase):
                 self.assertNotEqual(result.returncode, 0, f"{card}: the library was not asked")
                 self.assertIn("matrix product", result.stderr)
 
+    def test_launches_of_a_layer(self):
+        # Of one row in 8 bits: rmsnorm_q8, qkv, rope, kv_append, attention, quantize_q8, o, rmsnorm_q8, gate and up, silu_mul_q8,
+        # down. Around the layers: the embedding's row, the wanted rows, norm and head.
+        layers, around = 2, 4
+        with tempfile.TemporaryDirectory(prefix="het-test-") as folder:
+            model = os.path.join(folder, "small.gguf")
+            hetllm.run_ok("synth", "--layers", layers, "--embd", 64, "--ff", 96, "--heads", 4, "--kv-heads", 2, "--vocab", 320,
+                          "--type", "q4_0", "--seed", 3, "-o", model)
+            for tokens, activations, launches in (("5", "q8", 11), ("5,6", "q8", 15), ("5", "f32", 10), ("5,6", "f32", 14)):
+                for less in (0, 1):
+                    after = layers * launches + around - less
+                    result = hetllm.run("logits", "-m", model, "--tokens", tokens, "--activations", activations, "--slices", "cuda",
+                                        "-o", os.devnull, env={**SOFT, "HET_SOFT_CUDA": f"memory=512MiB;fault=kernel:illegal:after={after}"})
+                    self.assertEqual(result.returncode != 0, less > 0, (tokens, activations, after, result.stderr))
+
     def test_decode_is_replayed_from_recordings(self):
         for card, variable, launch, make in (("cuda", "HET_SOFT_CUDA", "cuGraphLaunch", "cuGraphInstantiateWithFlags"),
                                              ("hip", "HET_SOFT_HIP", "hipGraphLaunch", "hipGraphInstantiate")):

@@ -24,15 +24,15 @@ ProgramSource EngineProgram() {
 
 const std::vector<std::string>& EngineKernels() {
   static const auto* const names =
-      new std::vector<std::string>{"get_rows_f32",   "get_rows_f16",   "get_rows_q8_0",
-                                   "get_rows_q4_0",  "rmsnorm",        "matmul_f32",
-                                   "matmul_f16",     "matmul_q8_0",    "matmul_q4_0",
-                                   "matvec_q8_0_q8", "matvec_q4_0_q8", "matvec_q4_k_q8",
-                                   "matvec_f16",     "quantize_q8",    "rope",
-                                   "kv_append",      "attention",      "attention_part",
-                                   "attention_join", "silu_mul",       "add",
-                                   "argmax",         "to_half",        "dequantize_q4_0",
-                                   "dequantize_bf16"};
+      new std::vector<std::string>{"get_rows_f32",    "get_rows_f16",   "get_rows_q8_0",
+                                   "get_rows_q4_0",   "rmsnorm",        "matmul_f32",
+                                   "matmul_f16",      "matmul_q8_0",    "matmul_q4_0",
+                                   "matvec_q8_0_q8",  "matvec_q4_0_q8", "matvec_q4_k_q8",
+                                   "matvec_f16",      "quantize_q8",    "rope",
+                                   "kv_append",       "attention",      "attention_part",
+                                   "attention_join",  "silu_mul",       "add",
+                                   "argmax",          "to_half",        "dequantize_q4_0",
+                                   "dequantize_bf16", "rmsnorm_q8",     "silu_mul_q8"};
   return *names;
 }
 

@@ -113,6 +113,13 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
     const ElementwiseParams silu{rows * kFf};
     HET_RETURN_IF_ERROR(bench.Run("silu_mul", shape, PortableGrid(silu), silu, {ff, ff, ff},
                                   3 * floats * kFf, 5.0 * rows * kFf));
+    HET_RETURN_IF_ERROR(bench.Run("rmsnorm_q8", shape, PortableGrid(norm), norm,
+                                  {embd, kEmbd * 4, Q8RowBytes(kEmbd) * rows}, 5.125 * rows * kEmbd,
+                                  7.0 * rows * kEmbd));
+    const SiluMulQ8Params silu_q8{rows, kFf};
+    HET_RETURN_IF_ERROR(bench.Run("silu_mul_q8", shape, PortableGrid(silu_q8), silu_q8,
+                                  {ff, ff, Q8RowBytes(kFf) * rows}, 9.125 * rows * kFf,
+                                  8.0 * rows * kFf));
     // The last rows of a full context.
     std::vector<int32_t> positions;
     double keys = 0;
@@ -121,13 +128,12 @@ absl::Status PrintPerformance(het::Device& device, const het::Program& program) 
       keys += kContext - rows + r + 1;
     }
     const uint32_t kv_dim = kKvHeads * kHeadDim;
+    const uint64_t row = uint64_t{4} * rows * kv_dim, cache = uint64_t{4} * kContext * kv_dim;
     const KvAppendParams append{rows, kv_dim, kContext};
     HET_RETURN_IF_ERROR(bench.Run("kv_append", shape, PortableGrid(append), append,
-                                  {uint64_t{4} * rows * kv_dim, uint64_t{4} * rows,
-                                   uint64_t{4} * rows, uint64_t{4} * kContext * kv_dim},
-                                  2 * floats * kv_dim, 0, positions, 1));
+                                  {row, row, uint64_t{4} * rows, uint64_t{4} * rows, cache, cache},
+                                  4 * floats * kv_dim, 0, positions, 2));
     const AttentionParams attention{rows, kHeads, kKvHeads, kHeadDim, kContext, 0, 0.125f};
-    const uint64_t cache = uint64_t{4} * kContext * kv_dim;
     HET_RETURN_IF_ERROR(
         bench.Run("attention", shape, PortableGrid(attention), attention,
                   {embd, cache, cache, uint64_t{4} * rows, uint64_t{4} * rows, embd},

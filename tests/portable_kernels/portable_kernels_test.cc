@@ -232,6 +232,21 @@ TEST_P(PortableKernels, Matmul) {
   }
 }
 
+// Rows in 8 bits, as numbers; and half a unit of each.
+struct FromQ8 {
+  FromQ8(const std::vector<uint8_t>& q8, size_t n_in) {
+    for (size_t row = 0; row + Q8RowBytes(n_in) <= q8.size(); row += Q8RowBytes(n_in)) {
+      for (size_t i = 0; i < n_in; ++i) {
+        float scale;
+        std::memcpy(&scale, q8.data() + row + i / 32 * 4, 4);
+        values.push_back(double{scale} * static_cast<int8_t>(q8[row + n_in / 32 * 4 + i]));
+        halves.push_back(scale / 2);
+      }
+    }
+  }
+  std::vector<double> values, halves;
+};
+
 TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
   for (const Format& format : reference::kFormats) {
     if (format.elements == 1) continue;
@@ -243,28 +258,18 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
       std::vector<float> x = Normals(size_t{shape.rows} * shape.n_in);
       std::fill_n(x.begin(), 32, 0.0f);  // a block of zeros
       const QuantizeParams quantize{shape.rows, shape.n_in};
-      const size_t row_bytes = Q8RowBytes(shape.n_in);
       const std::vector<uint8_t> q8 =
           machine().Run("quantize_q8", PortableGrid(quantize), quantize,
-                        {Bytes(x), std::vector<uint8_t>(row_bytes * shape.rows)}, 1);
-      std::vector<double> meant(x.size());
-      for (size_t r = 0; r < shape.rows; ++r) {
-        const uint8_t* row = q8.data() + r * row_bytes;
-        for (size_t k = 0; k < shape.n_in; ++k) {
-          float scale;
-          std::memcpy(&scale, row + k / 32 * 4, 4);
-          const auto q = static_cast<int8_t>(row[shape.n_in / 32 * 4 + k]);
-          meant[r * shape.n_in + k] = double{scale} * q;
-          ASSERT_LE(std::abs(meant[r * shape.n_in + k] - x[r * shape.n_in + k]), 0.5001 * scale)
-              << "row " << r << " column " << k;
-        }
-      }
+                        {Bytes(x), std::vector<uint8_t>(Q8RowBytes(shape.n_in) * shape.rows)}, 1);
+      const FromQ8 meant(q8, shape.n_in);
+      for (size_t i = 0; i < x.size(); ++i)
+        ASSERT_NEAR(meant.values[i], x[i], 1.0002 * meant.halves[i]) << "element " << i;
       const std::vector<float> y = Normals(size_t{shape.rows} * shape.n_out);
       std::vector<double> want(y.begin(), y.end()), scale(y.size(), 1);
       for (size_t r = 0; r < shape.rows; ++r) {
         for (size_t o = 0; o < shape.n_out; ++o) {
           for (size_t k = 0; k < shape.n_in; ++k) {
-            const double term = w.values[o * shape.n_in + k] * meant[r * shape.n_in + k];
+            const double term = w.values[o * shape.n_in + k] * meant.values[r * shape.n_in + k];
             want[r * shape.n_out + o] += term;
             scale[r * shape.n_out + o] += std::abs(term);
           }
@@ -277,6 +282,55 @@ TEST_P(PortableKernels, QuantizeAndMatmulQ8) {
       const std::vector<uint8_t> out = machine().Run(kernel.c_str(), PortableGrid(params, kernel),
                                                      params, {w.bytes, q8, Bytes(y)}, 2);
       ExpectNear(Values<float>(out), want, scale, 2e-6, kernel);
+    }
+  }
+}
+
+TEST_P(PortableKernels, RmsNormAndSiluMulIn8BitsAreTheTwoStepsInOne) {
+  const auto quantised = [&](const std::vector<uint8_t>& x, uint32_t rows, uint32_t n_in) {
+    const QuantizeParams params{rows, n_in};
+    return machine().Run("quantize_q8", PortableGrid(params), params,
+                         {x, std::vector<uint8_t>(rows * Q8RowBytes(n_in))}, 1);
+  };
+  for (const auto& [rows, n_in] :
+       {std::pair(1u, 32u), {3u, 96u}, {1u, 2048u}, {5u, 544u}, {2u, 5632u}}) {
+    const std::string what = absl::StrCat(rows, " rows of ", n_in);
+    const size_t count = size_t{rows} * n_in;
+    std::vector<float> x = Normals(count), gate = Normals(count), up = Normals(count);
+    const std::vector<float> weight = Normals(n_in);
+    for (size_t i = 0; i < 32; ++i) x[i] = up[i] = 0;  // a block of zeros
+    gate[count - 1] = -100;
+    const std::vector<uint8_t> f32(count * 4), q8(rows * Q8RowBytes(n_in));
+
+    const RmsNormParams norm{rows, n_in, 1e-5f};
+    const std::vector<uint8_t> normed =
+        machine().Run("rmsnorm_q8", PortableGrid(norm), norm, {Bytes(x), Bytes(weight), q8}, 2);
+    ASSERT_EQ(normed, quantised(machine().Run("rmsnorm", PortableGrid(norm), norm,
+                                              {Bytes(x), Bytes(weight), f32}, 2),
+                                rows, n_in))
+        << what;
+    const SiluMulQ8Params silu{rows, n_in};
+    const std::vector<uint8_t> gated =
+        machine().Run("silu_mul_q8", PortableGrid(silu), silu, {Bytes(gate), Bytes(up), q8}, 2);
+    const ElementwiseParams silu_f32{static_cast<uint32_t>(count)};
+    ASSERT_EQ(gated, quantised(machine().Run("silu_mul", PortableGrid(silu_f32), silu_f32,
+                                             {Bytes(gate), Bytes(up), f32}, 2),
+                               rows, n_in))
+        << what;
+
+    const FromQ8 got_normed(normed, n_in), got_gated(gated, n_in);
+    ASSERT_EQ(got_normed.values.size(), count);
+    for (size_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      for (size_t i = r * n_in; i < (r + 1) * n_in; ++i) squares += double{x[i]} * x[i];
+      for (size_t i = r * n_in; i < (r + 1) * n_in; ++i) {
+        const double want = x[i] / std::sqrt(squares / n_in + 1e-5) * weight[i - r * n_in];
+        ASSERT_NEAR(got_normed.values[i], want, 1.001 * got_normed.halves[i])
+            << what << " at " << i;
+        const double silu_want = gate[i] / (1 + std::exp(-double{gate[i]})) * up[i];
+        ASSERT_NEAR(got_gated.values[i], silu_want, 1.001 * got_gated.halves[i])
+            << what << " at " << i;
+      }
     }
   }
 }
@@ -456,15 +510,22 @@ TEST_P(PortableKernels, AppendsToTheCacheAndAttends) {
     std::vector<float> keys = Normals(size_t{kSlots} * kContext * kv_dim), values = keys;
     std::reverse(values.begin(), values.end());
     const std::vector<float> new_keys = Normals(size_t{rows} * kv_dim);
+    const std::vector<float> new_values = Normals(size_t{rows} * kv_dim);
     const KvAppendParams append{rows, kv_dim, kContext};
-    const std::vector<uint8_t> cache =
-        machine().Run("kv_append", PortableGrid(append), append,
-                      {Bytes(new_keys), Bytes(positions), Bytes(slots), Bytes(keys)}, 3);
+    const auto cache_after = [&](size_t result) {
+      return Values<float>(machine().Run("kv_append", PortableGrid(append), append,
+                                         {Bytes(new_keys), Bytes(new_values), Bytes(positions),
+                                          Bytes(slots), Bytes(keys), Bytes(values)},
+                                         result));
+    };
+    const std::vector<float> key_cache = cache_after(4), value_cache = cache_after(5);
     for (size_t r = 0; r < rows; ++r) {
-      std::copy_n(new_keys.begin() + r * kv_dim, kv_dim,
-                  keys.begin() + (size_t(slots[r]) * kContext + positions[r]) * kv_dim);
+      const size_t at = (size_t(slots[r]) * kContext + positions[r]) * kv_dim;
+      std::copy_n(new_keys.begin() + r * kv_dim, kv_dim, keys.begin() + at);
+      std::copy_n(new_values.begin() + r * kv_dim, kv_dim, values.begin() + at);
     }
-    ASSERT_EQ(Values<float>(cache), keys) << "kv_append";
+    ASSERT_EQ(key_cache, keys) << "kv_append";
+    ASSERT_EQ(value_cache, values) << "kv_append";
 
     const uint32_t q_dim = c.heads * c.head_dim;
     const std::vector<float> q = Normals(size_t{rows} * q_dim);

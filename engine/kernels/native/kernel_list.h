@@ -32,6 +32,8 @@
   X(MatmulF16Half, "matmul_f16_half")   \
   X(MatmulBF16Half, "matmul_bf16_half") \
   X(QuantizeQ8, "quantize_q8")          \
+  X(RmsNormQ8, "rmsnorm_q8")            \
+  X(SiluMulQ8, "silu_mul_q8")           \
   X(Rope, "rope")                       \
   X(KvAppend, "kv_append")              \
   X(Attention, "attention")             \

@@ -37,6 +37,9 @@ Grid NativeGrid(const MatmulParams& params, std::string_view kernel) {
   return GridOf(cut.row_tiles, cut.column_blocks);
 }
 Grid NativeGrid(const QuantizeParams& params) { return GridOf(params.rows); }
+Grid NativeGrid(const SiluMulQ8Params& params) {
+  return GridOf(native::CeilDiv(params.n_in, native::kElementwiseGroup), params.rows);
+}
 Grid NativeGrid(const RopeParams& params) { return GridOf(params.rows); }
 Grid NativeGrid(const KvAppendParams& params) { return GridOf(params.rows); }
 Grid NativeGrid(const AttentionParams& params) {

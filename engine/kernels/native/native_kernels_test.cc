@@ -335,6 +335,53 @@ TEST_P(NativeKernels, QuantizeRoundsToNearestOfTheBlockScale) {
   }
 }
 
+TEST_P(NativeKernels, RmsNormAndSiluMulIn8BitsAreTheTwoStepsInOne) {
+  for (const auto& [rows, n_in] : {std::pair<uint32_t, uint32_t>{1, 32}, {3, 96}, {2, 2080}}) {
+    const size_t count = size_t{rows} * n_in;
+    Random random(n_in);
+    std::vector<float> x = random.Normals(count), gate = random.Normals(count),
+                       up = random.Normals(count), weight = random.Normals(n_in), f32(count);
+    for (size_t i = 0; i < 32; ++i) x[i] = up[i] = 0;  // a block of zeros
+    gate[count - 1] = -200;
+    const RmsNormParams norm{rows, n_in, 1e-5f};
+    const SiluMulQ8Params silu{rows, n_in};
+    const ElementwiseParams silu_f32{static_cast<uint32_t>(count)};
+    for (const uint64_t pieces : {1u, 2u, 1000u}) {
+      std::vector<uint8_t> normed(rows * Q8RowBytes(n_in)), gated = normed;
+      Launch("rmsnorm_q8", norm, NativeGrid(norm), {x.data(), weight.data(), normed.data()},
+             pieces);
+      Launch("rmsnorm", norm, NativeGrid(norm), {x.data(), weight.data(), f32.data()});
+      EXPECT_EQ(normed, Quantize(f32, rows, n_in));
+      Launch("silu_mul_q8", silu, NativeGrid(silu), {gate.data(), up.data(), gated.data()}, pieces);
+      Launch("silu_mul", silu_f32, NativeGrid(silu_f32), {gate.data(), up.data(), f32.data()});
+      EXPECT_EQ(gated, Quantize(f32, rows, n_in));
+
+      const std::vector<double> norms = Dequantized(normed, rows, n_in),
+                                products = Dequantized(gated, rows, n_in);
+      for (uint32_t r = 0; r < rows; ++r) {
+        double squares = 0;
+        for (uint32_t i = 0; i < n_in; ++i) squares += double{x[r * n_in + i]} * x[r * n_in + i];
+        for (uint32_t block = 0; block < n_in; block += 32) {
+          double want_norm[32], want_product[32], most_norm = 0, most_product = 0;
+          for (uint32_t i = 0; i < 32; ++i) {
+            const size_t at = size_t{r} * n_in + block + i;
+            want_norm[i] = x[at] / std::sqrt(squares / n_in + 1e-5f) * weight[block + i];
+            want_product[i] = gate[at] / (1.0 + std::exp(-double{gate[at]})) * up[at];
+            most_norm = std::max(most_norm, std::abs(want_norm[i]));
+            most_product = std::max(most_product, std::abs(want_product[i]));
+          }
+          for (uint32_t i = 0; i < 32; ++i) {
+            const size_t at = size_t{r} * n_in + block + i;
+            ASSERT_NEAR(norms[at], want_norm[i], most_norm / 127 * 0.501) << "element " << at;
+            ASSERT_NEAR(products[at], want_product[i], most_product / 127 * 0.501)
+                << "element " << at;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(NativeKernels, GetRowsGivesZerosForUnknownIds) {
   for (const Format& format : reference::kFormats) {
     const WeightType type = format.type;
@@ -419,19 +466,21 @@ TEST_P(NativeKernels, RopeRotatesByExactAnglesAtLargePositions) {
 TEST_P(NativeKernels, KvAppendWritesItsRowsAndDropsWhatIsOutside) {
   const uint32_t rows = 5, kv_dim = 12, context = 4, slot_count = 3;
   Random random(3);
-  std::vector<float> x = random.Normals(rows * kv_dim), cache(slot_count * context * kv_dim, -5.0f),
-                     want = cache;
+  std::vector<float> k = random.Normals(rows * kv_dim), v = random.Normals(rows * kv_dim);
+  std::vector<float> k_cache(slot_count * context * kv_dim, -5.0f),
+      v_cache = k_cache, want_k = k_cache, want_v = v_cache;
   std::vector<int32_t> positions = {0, 3, 4, -1, 2}, slots = {2, 0, 1, 1, -1};
   for (const uint32_t r : {0u, 1u}) {
-    std::copy_n(
-        x.begin() + r * kv_dim, kv_dim,
-        want.begin() +
-            (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim);
+    const size_t at =
+        (static_cast<size_t>(slots[r]) * context + static_cast<size_t>(positions[r])) * kv_dim;
+    std::copy_n(k.begin() + r * kv_dim, kv_dim, want_k.begin() + at);
+    std::copy_n(v.begin() + r * kv_dim, kv_dim, want_v.begin() + at);
   }
   const KvAppendParams params{rows, kv_dim, context};
   Launch("kv_append", params, NativeGrid(params),
-         {x.data(), positions.data(), slots.data(), cache.data()}, 2);
-  EXPECT_EQ(cache, want);
+         {k.data(), v.data(), positions.data(), slots.data(), k_cache.data(), v_cache.data()}, 2);
+  EXPECT_EQ(k_cache, want_k);
+  EXPECT_EQ(v_cache, want_v);
 }
 
 struct AttentionCase {

@@ -115,17 +115,21 @@ void Argmax(const het_native_call* call) { HWY_DYNAMIC_DISPATCH(ArgmaxT)(call); 
 // A row whose position is outside the context is dropped.
 void KvAppend(const het_native_call* call) {
   const auto& params = ParamsOf<KvAppendParams>(call);
-  const auto* x = Buffer<const float>(call, 0);
-  const auto* positions = Buffer<const int32_t>(call, 1);
-  const auto* slots = Buffer<const int32_t>(call, 2);
-  auto* cache = Buffer<float>(call, 3);
+  const auto* k = Buffer<const float>(call, 0);
+  const auto* v = Buffer<const float>(call, 1);
+  const auto* positions = Buffer<const int32_t>(call, 2);
+  const auto* slots = Buffer<const int32_t>(call, 3);
+  auto* k_cache = Buffer<float>(call, 4);
+  auto* v_cache = Buffer<float>(call, 5);
   const GroupRange range = Groups(call, params.rows);
   for (uint64_t r = range.begin; r < range.end; ++r) {
     const int64_t position = positions[r];
     if (position < 0 || position >= params.context || slots[r] < 0) continue;
     const size_t row =
         static_cast<size_t>(slots[r]) * params.context + static_cast<size_t>(position);
-    std::memcpy(cache + row * params.kv_dim, x + r * params.kv_dim, params.kv_dim * sizeof(float));
+    const size_t from = r * params.kv_dim, to = row * params.kv_dim;
+    std::memcpy(k_cache + to, k + from, params.kv_dim * sizeof(float));
+    std::memcpy(v_cache + to, v + from, params.kv_dim * sizeof(float));
   }
 }
 

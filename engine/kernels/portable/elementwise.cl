@@ -16,14 +16,12 @@
 #endif
 
 // y = silu(gate) * up; silu(x) = x / (1 + exp(-x)).
-#define SILU_VECTOR(i)                                                       \
-  const float8 g = vload8(0, gate + i), u = vload8(0, up + i);               \
-  vstore8(g / (1.0f + exp(-g)) * u, 0, y + i);
-#define SILU_SCALAR(i)                                                       \
-  {                                                                          \
-    const float g = gate[i];                                                 \
-    y[i] = g / (1.0f + exp(-g)) * up[i];                                     \
-  }
+HET_DEVICE float silu_mul1(float gate, float up) { return gate / (1.0f + exp(-gate)) * up; }
+#if HET_WIDE_ITEMS
+HET_DEVICE float8 silu_mul8(float8 gate, float8 up) { return gate / (1.0f + exp(-gate)) * up; }
+#endif
+#define SILU_VECTOR(i) vstore8(silu_mul8(vload8(0, gate + i), vload8(0, up + i)), 0, y + i);
+#define SILU_SCALAR(i) y[i] = silu_mul1(gate[i], up[i]);
 HET_KERNEL HET_GROUP_SIZE(64) void silu_mul(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
                                            struct ElementwiseParams p) {
   HET_GLOBAL const float* gate = HET_PTR(const float, 0);
@@ -82,10 +80,13 @@ HET_KERNEL HET_GROUP_SIZE(64) void rope(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER
   }
 }
 
-// cache[slot[r]*context + position[r]][:] = x[r][:].
-HET_KERNEL HET_GROUP_SIZE(64) void kv_append(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
-                                            HET_BUFFER(3), struct KvAppendParams p) {
-  const uint kv_dim = p.kv_dim, context = p.context, r = het_group_id(1), k = het_global_id(0);
-  const ulong at = (ulong)HET_PTR(const int, 2)[r] * context + (ulong)HET_PTR(const int, 1)[r];
-  if (k < kv_dim) HET_PTR(float, 3)[at * kv_dim + k] = HET_PTR(const float, 0)[(ulong)r * kv_dim + k];
+// k_cache[slots[r]*context + positions[r]][:] = k[r][:], and of v.
+HET_KERNEL HET_GROUP_SIZE(64) void kv_append(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2), HET_BUFFER(3),
+                                            HET_BUFFER(4), HET_BUFFER(5), struct KvAppendParams p) {
+  const uint kv_dim = p.kv_dim, context = p.context, r = het_group_id(1), i = het_global_id(0);
+  if (i >= kv_dim) return;
+  const ulong row = (ulong)HET_PTR(const int, 3)[r] * context + (ulong)HET_PTR(const int, 2)[r];
+  const ulong from = (ulong)r * kv_dim + i, to = row * kv_dim + i;
+  HET_PTR(float, 4)[to] = HET_PTR(const float, 0)[from];
+  HET_PTR(float, 5)[to] = HET_PTR(const float, 1)[from];
 }

@@ -3,6 +3,7 @@ struct GetRowsParams { uint rows, cols, table_rows; };
 struct RmsNormParams { uint rows, cols; float eps; };
 struct MatmulParams { uint rows, n_in, n_out, accumulate; };
 struct QuantizeParams { uint rows, n_in; };
+struct SiluMulQ8Params { uint rows, n_in; };
 struct DequantizeParams { uint rows, n_in; };
 struct RopeParams { uint rows, heads, head_dim, rope_dim, pairing; float magnitude; };
 struct KvAppendParams { uint rows, kv_dim, context; };

@@ -10,7 +10,7 @@ namespace portable {
 extern const char text_attention_simt[], text_attention_tiles[], text_attention_wide[],
     text_dequantize[], text_elementwise[], text_formats[], text_get_rows[], text_matmul[],
     text_matmul_q4_0_wide[], text_matmul_q8_wide[], text_matmul_simt[], text_matmul_wide[],
-    text_matvec_q8_simt[], text_matvec_simt[], text_params[], text_rows[];
+    text_matvec_q8_simt[], text_matvec_simt[], text_params[], text_quantize[], text_rows[];
 
 }  // namespace portable
 
@@ -64,6 +64,7 @@ std::string Compose() {
     AppendFor(format, {text_dequantize}, source);
   source += text_rows;
   source += text_elementwise;
+  source += text_quantize;
   source += std::string("#if HET_WIDE_ITEMS\n") + text_attention_wide + "#else\n" +
             text_attention_simt + "#endif\n";
   source += text_attention_tiles;
@@ -94,6 +95,10 @@ Grid PortableGrid(const MatmulParams& params, std::string_view kernel) {
 
 Grid PortableGrid(const QuantizeParams& params) {
   return Groups(Pieces(params.n_in / 32, kItems), params.rows);
+}
+
+Grid PortableGrid(const SiluMulQ8Params& params) {
+  return Groups(Pieces(params.n_in, kItems * kElementsPerItem), params.rows);
 }
 
 Grid PortableGrid(const DequantizeParams& params) {

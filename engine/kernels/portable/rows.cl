@@ -1,32 +1,42 @@
 // Kernels over rows of activations, one group per row.
 
-// y[r][i] = x[r][i] / sqrt(mean_i(x[r][i]^2) + eps) * weight[i].
-HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
-                                          struct RmsNormParams p) {
-  const uint cols = p.cols, r = het_group_id(0);
-  const float eps = p.eps;
-  HET_GLOBAL const float* x = HET_PTR(const float, 0) + (ulong)r * cols;
-  HET_GLOBAL const float* weight = HET_PTR(const float, 1);
-  HET_GLOBAL float* y = HET_PTR(float, 2) + (ulong)r * cols;
+// 1 / sqrt(mean_i(x[i]^2) + eps), by the first item of a group or by all.
 #if HET_WIDE_ITEMS
-  if (het_local_id(0) != 0) return;
+HET_DEVICE float rms_factor(HET_GLOBAL const float* x, uint cols, float eps) {
   float8 squares = het_float8(0.0f);
   const uint vectors = cols / 8;
   for (uint i = 0; i < vectors; ++i) squares += vload8(i, x) * vload8(i, x);
   const float4 four = squares.lo + squares.hi;
   float sum = four.x + four.y + four.z + four.w;
   for (uint k = vectors * 8; k < cols; ++k) sum += x[k] * x[k];
-  const float factor = 1.0f / sqrt(sum / (float)cols + eps);
+  return 1.0f / sqrt(sum / (float)cols + eps);
+}
+#else
+HET_DEVICE float rms_factor(HET_GLOBAL const float* x, uint cols, float eps, HET_LOCAL float* part, uint item) {
+  float squares = 0;
+  for (uint k = item; k < cols; k += ITEMS) squares += x[k] * x[k];
+  part[item] = squares;
+  return 1.0f / sqrt(sum_of_group(part, item) / (float)cols + eps);
+}
+#endif
+
+// y[r][i] = x[r][i] / sqrt(mean_i(x[r][i]^2) + eps) * weight[i].
+HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
+                                          struct RmsNormParams p) {
+  const uint cols = p.cols, r = het_group_id(0), item = het_local_id(0);
+  const float eps = p.eps;
+  HET_GLOBAL const float* x = HET_PTR(const float, 0) + (ulong)r * cols;
+  HET_GLOBAL const float* weight = HET_PTR(const float, 1);
+  HET_GLOBAL float* y = HET_PTR(float, 2) + (ulong)r * cols;
+#if HET_WIDE_ITEMS
+  if (item != 0) return;
+  const float factor = rms_factor(x, cols, eps);
+  const uint vectors = cols / 8;
   for (uint i = 0; i < vectors; ++i) vstore8(vload8(i, x) * factor * vload8(i, weight), i, y);
   for (uint k = vectors * 8; k < cols; ++k) y[k] = x[k] * factor * weight[k];
 #else
   HET_LOCAL_ARRAY float part[ITEMS];
-  const uint item = het_local_id(0);
-  float squares = 0;
-  for (uint k = item; k < cols; k += ITEMS) squares += x[k] * x[k];
-  part[item] = squares;
-  const float sum = sum_of_group(part, item);
-  const float factor = 1.0f / sqrt(sum / (float)cols + eps);
+  const float factor = rms_factor(x, cols, eps, part, item);
   for (uint k = item; k < cols; k += ITEMS) y[k] = x[k] * factor * weight[k];
 #endif
 }
@@ -84,23 +94,4 @@ HET_KERNEL HET_GROUP_SIZE(64) void argmax(HET_BUFFER(0), HET_BUFFER(1), struct A
   }
   if (item == 0) *ids = (int)best_ids[0];
 #endif
-}
-
-// Per row n_in/32 scales amax/127, then n_in int8. An item takes a block of 32.
-HET_KERNEL HET_GROUP_SIZE(64) void quantize_q8(HET_BUFFER(0), HET_BUFFER(1), struct QuantizeParams p) {
-  const uint n_in = p.n_in, r = het_group_id(1), b = het_global_id(0), blocks = n_in / 32;
-  if (b >= blocks) return;
-  HET_GLOBAL const float* x = HET_PTR(const float, 0) + (ulong)r * n_in + b * 32;
-  HET_GLOBAL uchar* row = HET_PTR(uchar, 1) + (ulong)r * (blocks * 4 + n_in);
-  const float8 v0 = vload8(0, x), v1 = vload8(1, x), v2 = vload8(2, x), v3 = vload8(3, x);
-  const float8 high = fmax(fmax(fabs(v0), fabs(v1)), fmax(fabs(v2), fabs(v3)));
-  const float4 four = fmax(high.lo, high.hi);
-  const float amax = fmax(fmax(four.x, four.y), fmax(four.z, four.w));
-  ((HET_GLOBAL float*)row)[b] = amax / 127.0f;
-  const float factor = amax > 0 ? 127.0f / amax : 0.0f;
-  HET_GLOBAL char* q = (HET_GLOBAL char*)row + blocks * 4 + b * 32;
-  vstore8(convert_char8_sat(rint(v0 * factor)), 0, q);
-  vstore8(convert_char8_sat(rint(v1 * factor)), 1, q);
-  vstore8(convert_char8_sat(rint(v2 * factor)), 2, q);
-  vstore8(convert_char8_sat(rint(v3 * factor)), 3, q);
 }
