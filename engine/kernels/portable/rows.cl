@@ -1,4 +1,5 @@
-// Kernels over rows of activations, one group per row.
+// Kernels over rows of activations, one group per row. Where items are lanes, a group is alone with the wait for its reads: many
+// of them are on their way at a time.
 
 // 1 / sqrt(mean_i(x[i]^2) + eps), by the first item of a group or by all.
 #if HET_WIDE_ITEMS
@@ -14,6 +15,7 @@ HET_DEVICE float rms_factor(HET_GLOBAL const float* x, uint cols, float eps) {
 #else
 HET_DEVICE float rms_factor(HET_GLOBAL const float* x, uint cols, float eps, HET_LOCAL float* part, uint item) {
   float squares = 0;
+HET_UNROLL_BY(16)
   for (uint k = item; k < cols; k += ITEMS) squares += x[k] * x[k];
   part[item] = squares;
   return 1.0f / sqrt(sum_of_group(part, item) / (float)cols + eps);
@@ -37,6 +39,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void rmsnorm(HET_BUFFER(0), HET_BUFFER(1), HET_BUF
 #else
   HET_LOCAL_ARRAY float part[ITEMS];
   const float factor = rms_factor(x, cols, eps, part, item);
+HET_UNROLL_BY(16)
   for (uint k = item; k < cols; k += ITEMS) y[k] = x[k] * factor * weight[k];
 #endif
 }
@@ -71,6 +74,7 @@ HET_KERNEL HET_GROUP_SIZE(64) void argmax(HET_BUFFER(0), HET_BUFFER(1), struct A
 #else
   float largest = -INFINITY;
   uint id = 0;
+HET_UNROLL_BY(16)
   for (uint k = item; k < cols; k += ITEMS) {
     const float v = x[k];
     if (v > largest) {
