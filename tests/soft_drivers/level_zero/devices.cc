@@ -11,10 +11,15 @@ namespace {
 constexpr uint32_t kIntel = 0x8086, kGpuId = 0x0bd5, kNpuId = 0x7d1d;
 int the_driver = 0;  // its address is the handle
 
-struct {
+struct Owners {
   std::mutex mutex;
   std::map<const void*, Context*> contexts;
-} memory_of;
+};
+Owners& TheOwners() {
+  static Owners* const owners =
+      new Owners;  // never destroyed: a program's devices may be closed at exit
+  return *owners;
+}
 
 Device& Of(ze_device_handle_t handle) { return *reinterpret_cast<Device*>(handle); }
 uint32_t TilesOf(const Card& card) {
@@ -158,8 +163,9 @@ ze_result_t CanAccessPeer(ze_device_handle_t device, ze_device_handle_t peer, ze
 
 // Notes the context of memory that was allocated.
 void* In(ze_context_handle_t context, void* address) {
-  const std::lock_guard lock(memory_of.mutex);
-  if (address != nullptr) memory_of.contexts[address] = reinterpret_cast<Context*>(context);
+  Owners& owners = TheOwners();
+  const std::lock_guard lock(owners.mutex);
+  if (address != nullptr) owners.contexts[address] = reinterpret_cast<Context*>(context);
   return address;
 }
 
@@ -180,12 +186,13 @@ ze_result_t AllocHost(ze_context_handle_t context, const ze_host_mem_alloc_desc_
 
 ze_result_t Free(ze_context_handle_t context, void* address) {
   {
-    const std::lock_guard lock(memory_of.mutex);
-    const auto found = memory_of.contexts.find(address);
-    if (found == memory_of.contexts.end() || found->second != reinterpret_cast<Context*>(context)) {
+    Owners& owners = TheOwners();
+    const std::lock_guard lock(owners.mutex);
+    const auto found = owners.contexts.find(address);
+    if (found == owners.contexts.end() || found->second != reinterpret_cast<Context*>(context)) {
       return ZE_RESULT_ERROR_INVALID_ARGUMENT;
     }
-    memory_of.contexts.erase(found);
+    owners.contexts.erase(found);
   }
   return TheMemory().Free(address) ? ZE_RESULT_SUCCESS : ZE_RESULT_ERROR_INVALID_ARGUMENT;
 }
@@ -197,9 +204,10 @@ bool ReachesCard(int card, int other) {
 }
 
 Context* ContextOfMemory(const void* begin) {
-  const std::lock_guard lock(memory_of.mutex);
-  const auto found = memory_of.contexts.find(begin);
-  return found == memory_of.contexts.end() ? nullptr : found->second;
+  Owners& owners = TheOwners();
+  const std::lock_guard lock(owners.mutex);
+  const auto found = owners.contexts.find(begin);
+  return found == owners.contexts.end() ? nullptr : found->second;
 }
 
 void FillDevices(ze_driver_dditable_t& drivers, ze_device_dditable_t& devices,
