@@ -117,13 +117,16 @@ HET_UNROLL
 HET_UNROLL
     for (uint o = 0; o < MATVEC_OUTPUTS; ++o) sums[r][o] = 0.0f;
   }
+  Row of[MATVEC_OUTPUTS];
+HET_UNROLL
+  for (uint o = 0; o < MATVEC_OUTPUTS; ++o) of[o] = weights + min(output + o, p.n_out - 1) * row_bytes;
 HET_UNROLL_BY(2)
   for (uint i = het_local_id(0); i < n_in / PASTE(PIECE_ELEMENTS, FORMAT); i += ITEMS) {
     uint codes[MATVEC_OUTPUTS][WORDS];
     float scale[MATVEC_OUTPUTS][RUNS], less[MATVEC_OUTPUTS][RUNS];
 HET_UNROLL
     for (uint o = 0; o < MATVEC_OUTPUTS; ++o)
-      PASTE(piece, FORMAT)(weights + min(output + o, p.n_out - 1) * row_bytes, i, codes[o], scale[o], less[o]);
+      PASTE(piece, FORMAT)(of[o], i, codes[o], scale[o], less[o]);
 HET_UNROLL
     for (uint r = 0; r < pass; ++r) {
       Row its = x + (ulong)min(row + r, row_end - 1) * x_bytes;
@@ -153,6 +156,6 @@ HET_UNROLL
 
 HET_KERNEL HET_GROUP_SIZE(64) void PASTE(PASTE(matvec, FORMAT), q8)(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
                                                                    struct MatmulParams p) {
-  HET_LOCAL_ARRAY float scratch[MATVEC_SCRATCH];
+  HET_LOCAL_ARRAY float scratch[2 * MATVEC_SCRATCH];
   MATVEC_PASSES(PASTE(PASTE(matvec_pass, FORMAT), q8), HET_PTR(const uchar, 1))
 }

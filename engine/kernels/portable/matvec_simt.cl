@@ -9,12 +9,11 @@
 #define MATVEC_SCRATCH (ITEMS * (MATVEC_SUMS + 1) + ITEMS)  // floats
 
 // Every item has sums[row][output] of its columns for `rows` rows, 1 or MATVEC_PASS: adds the items' up, and puts those of
-// rows before row_end into y.
+// rows before row_end into y. Passes take turns with two scratches: none waits for the reads of the one before.
 HET_DEVICE void matvec_put(float sums[MATVEC_PASS][MATVEC_OUTPUTS], uint rows, uint row, uint row_end,
                            HET_GLOBAL float* y, const struct MatmulParams p, HET_LOCAL float* scratch) {
   const uint item = het_local_id(0), output = het_group_id(0) * MATVEC_OUTPUTS, count = rows * MATVEC_OUTPUTS;
   HET_LOCAL float* parts = scratch + ITEMS * (MATVEC_SUMS + 1);
-  HET_BARRIER();
 HET_UNROLL
   for (uint r = 0; r < MATVEC_PASS; ++r) {
 HET_UNROLL
@@ -48,7 +47,8 @@ HET_UNROLL
     } else {                                                                                  \
       FUNCTION(HET_PTR(const uchar, 0), x, p, MATVEC_PASS, row_, end_, sums);                 \
     }                                                                                         \
-    matvec_put(sums, p.rows == 1 ? 1 : MATVEC_PASS, row_, end_, HET_PTR(float, 2), p, scratch); \
+    matvec_put(sums, p.rows == 1 ? 1 : MATVEC_PASS, row_, end_, HET_PTR(float, 2), p,         \
+               scratch + row_ / MATVEC_PASS % 2 * MATVEC_SCRATCH);                            \
   }
 #endif
 
@@ -79,6 +79,6 @@ HET_UNROLL
 
 HET_KERNEL HET_GROUP_SIZE(64) void PASTE(matvec, FORMAT)(HET_BUFFER(0), HET_BUFFER(1), HET_BUFFER(2),
                                                         struct MatmulParams p) {
-  HET_LOCAL_ARRAY float scratch[MATVEC_SCRATCH];
+  HET_LOCAL_ARRAY float scratch[2 * MATVEC_SCRATCH];
   MATVEC_PASSES(PASTE(matvec_pass, FORMAT), HET_PTR(const float, 1))
 }
