@@ -331,6 +331,8 @@ void Stage::Attend(het::api::QueueView queue, const Microbatch& batch,
     pairs += shape.window == 0 ? seen : std::min<double>(seen, shape.window);
     runs += r == 0 || batch.slots[r] != batch.slots[r - 1] ? 1 : 0;
   }
+  // The choice looks at the slots, which a recording must not.
+  static_assert(KernelSet::kTilesRows > StepRecordings::kMostRows);
   const bool tiles = limits_.q8 && kernels_.HasTiles(shape.head_dim) &&
                      rows >= KernelSet::kTilesRows && rows >= KernelSet::kTilesRunRows * runs;
   // Nothing is in the part of gate and up yet.
